@@ -1,0 +1,10 @@
+"""From a checkpoint to an ONNX file with a card, proven equal, and back: opening such a file. Opening needs no torch."""
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def weights_path(name: str) -> Path:
+    """Where the file of a network that ships lies, by name: "detector", "mtcnn_pnet" …; it may not exist."""
+    return WEIGHTS / f"{name}.onnx"

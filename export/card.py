@@ -1,0 +1,63 @@
+"""The card inside each exported detector: what it expects, what it was trained on, what it is worth."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.crop import CropSpec
+
+CARD_KEY = "facewitness.card"  # in the ONNX file's metadata, JSON
+HEAD_KEY = "facewitness.head"  # the temporal head, an ONNX model of its own, base64
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """How features are gathered over time."""
+
+    seconds: float  # length of the rolling window
+    rate: float  # samples (crops) per second and track
+    stride: float  # s between two runs of the head
+    min_samples: int  # fewer crops give no score
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Pairs with hysteresis on the calibrated score; the state begins at `on` and ends below `off`."""
+
+    suspicious_on: float
+    suspicious_off: float
+    alert_on: float
+    alert_off: float
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993), as far as a program needs it."""
+
+    name: str
+    version: str
+    crop: CropSpec
+    window: WindowSpec
+    features: int  # D, the width of one encoded crop
+    temperature: float  # calibrated probability = sigmoid(logit / temperature + bias)
+    bias: float
+    thresholds: Thresholds
+    training: dict[str, Any] = field(default_factory=dict)  # data with their terms, recipe, command
+    validation: dict[str, Any] = field(default_factory=dict)  # figures by folder, with how they were got
+    license: str = "MIT"
+
+    def to_json(self) -> str:
+        """The card as JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> "Card":
+        """Read what `to_json` wrote. Raises ValueError for anything else."""
+        try:
+            raw = json.loads(text)
+            crop = raw.pop("crop")
+            spec = CropSpec(crop["size"], crop["margin"], tuple(crop["mean"]), tuple(crop["std"]))
+            window, pairs = WindowSpec(**raw.pop("window")), Thresholds(**raw.pop("thresholds"))
+            return Card(crop=spec, window=window, thresholds=pairs, **raw)
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a detector's card: {error}") from error

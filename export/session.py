@@ -1,0 +1,61 @@
+"""Makes every onnxruntime session of the program: the same threads for all, and no silent fall-back."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnxruntime as ort
+
+from export.errors import ModelError, ProviderError
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+
+def open_session(
+    model: str | Path | bytes, providers: Sequence[str] = (CPU,), threads: int = 1
+) -> ort.InferenceSession:
+    """Open an ONNX model, given as a path or as its bytes, on the first of `providers`.
+
+    threads: intra-op threads of this session; they sleep, not spin, while there is nothing to do.
+    Raises ModelError if the model cannot be loaded, ProviderError if the session does not run on
+    `providers[0]`: onnxruntime itself only logs a line and falls back to the CPU.
+    """
+    wanted = providers[0]
+    if wanted not in ort.get_available_providers():
+        raise ProviderError(f"this onnxruntime has no {wanted}; it has {', '.join(_available())}")
+    if not isinstance(model, bytes) and not Path(model).is_file():
+        raise ModelError(f"no model file at {model}")
+    if wanted == CUDA:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find; the check below says it
+            ort.preload_dlls()  # from the NVIDIA wheels of the [cuda] extra
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # errors come as exceptions; its own stderr lines are a second voice
+    name = "the embedded model" if isinstance(model, bytes) else str(model)
+    try:
+        session = ort.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=_with_options(providers)
+        )
+    except Exception as error:  # onnxruntime raises half a dozen unrelated classes here
+        raise ModelError(f"{name} is no model that onnxruntime can load: {_first_line(error)}") from error
+    got = session.get_providers()[0]
+    if got != wanted:
+        raise ProviderError(f"asked for {wanted}, but onnxruntime runs {name} on {got}")
+    return session
+
+
+def _available() -> list[str]:
+    return list(ort.get_available_providers())
+
+
+def _with_options(providers: Sequence[str]) -> list[str | tuple[str, dict[str, str]]]:
+    # cuDNN's default exhaustive search costs about half a second for each new batch shape.
+    return [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}) if name == CUDA else name for name in providers]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,36 @@
+"""Who is trained on and who is only validated on: people never stand on both sides."""
+
+from pathlib import Path
+
+# The c40 targets are five reciprocal pairs; both of a pair stand on one side. Actors are named by two digits.
+VALIDATION_TARGETS = frozenset({"672", "720", "866", "878", "634", "660"})
+VALIDATION_ACTORS = frozenset({"08", "13", "27"})
+# GRID's and the signers' clips that are held apart for calibration and thresholds.
+VALIDATION_REALS = frozenset({"bbaf2n", "id2_vcd_swwp2s", "lwbsza", "swiz3n"})
+NEVER_TRAINED = ("deepfacelive", "dfdc")
+
+
+def folder_of(name: str) -> str:
+    """"faceforensics__c40__real__183" -> "faceforensics"."""
+    return name.split("__", 1)[0]
+
+
+def is_fake(name: str) -> bool:
+    """Whether a prepared video is labelled fake: its path had a folder called fake."""
+    return "fake" in name.split("__")
+
+
+def is_training(name: str) -> bool:
+    """Whether a prepared video may be trained on."""
+    folder, stem = folder_of(name), name.split("__")
+    if folder in NEVER_TRAINED:
+        return False
+    if folder == "faceforensics":
+        people = set(stem[-1].split("_")) | {stem[3].split("_")[0] if "real" in stem else ""}
+        return not people & (VALIDATION_TARGETS | VALIDATION_ACTORS)
+    return stem[-1] not in VALIDATION_REALS
+
+
+def prepared_videos(folder: Path) -> list[Path]:
+    """All prepared videos, sorted by name."""
+    return sorted((folder / "videos").glob("*.npz"))

@@ -1,0 +1,1 @@
+"""The live system: source -> newest frame -> faces -> tracks -> crops -> encoder -> window -> score -> judge -> overlay, alerts."""

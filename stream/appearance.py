@@ -1,0 +1,63 @@
+"""What a face and a scene look like, in a few hundred numbers: enough to tell two people apart for a second."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 16  # px of the thumbnail
+# Where the landmarks come to lie, in parts of the thumbnail: the mean shape of MTCNN's landmarks in its own box.
+SHAPE = np.float32([[0.31, 0.35], [0.69, 0.35], [0.50, 0.58], [0.35, 0.78], [0.65, 0.78]])
+SCENE = (32, 18)  # px, width and height
+# Correlation of two successive pictures' thumbnails below which they show different scenes.
+CUT = 0.6
+
+
+def describe(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The face as a unit vector (SIDE * SIDE * 3,): an upright thumbnail in CIE Lab without its mean colour.
+
+    image: (H, W, 3) BGR. landmarks: (5, 2) px. All zero where there is no contrast at all.
+    """
+    matrix = align(landmarks, SHAPE * (4 * SIDE))
+    large = cv2.warpAffine(image, matrix, (4 * SIDE, 4 * SIDE), borderMode=cv2.BORDER_REPLICATE)
+    small = cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small, cv2.COLOR_BGR2Lab).astype(np.float32) * np.float32([1, 2, 2])
+    return _unit(lab - lab.mean(axis=(0, 1)))
+
+
+def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The cosine of two descriptions, -1..1; 1 where one of them says nothing."""
+    return float(a @ b) if a.any() and b.any() else 1.0
+
+
+def blend(old: NDArray[np.float32], new: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+    """A description that goes `weight` (0..1) of the way to a new one."""
+    return _unit(old + np.float32(weight) * (new - old))
+
+
+def scene_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The whole picture (H, W, 3) as a unit vector, for `is_cut`."""
+    step = max(min(image.shape[0] // SCENE[1], image.shape[1] // SCENE[0]) // 4, 1)
+    small = cv2.resize(np.ascontiguousarray(image[::step, ::step]), SCENE, interpolation=cv2.INTER_AREA)
+    grey = small.astype(np.float32).mean(axis=2)
+    return _unit(grey - grey.mean())
+
+
+def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
+    """Whether two successive pictures show different scenes."""
+    return likeness(before, now) < CUT
+
+
+def align(points: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The similarity transform (2, 3) that brings points (N, 2) onto target (N, 2) with the least squares."""
+    mean, goal = points.mean(axis=0), target.mean(axis=0)
+    a, b = points - mean, target - goal
+    total = max(float((a * a).sum()), 1e-6)
+    cosine, sine = (a * b).sum() / total, (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / total
+    turn = np.float32([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([turn, goal - turn @ mean]).astype(np.float32)
+
+
+def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    flat = values.ravel()
+    length = float(np.linalg.norm(flat))
+    return flat / length if length > 1e-3 else np.zeros_like(flat)

@@ -1,0 +1,51 @@
+"""Pairs tracks with faces so that the sum of costs is the least possible (the Hungarian method)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """The cheapest pairing of rows with columns; a pair of infinite cost is never made.
+
+    cost: (R, C), finite or +inf. As many pairs as possible, and among those the cheapest sum. Shortest
+    augmenting paths with potentials, O(n^3): R. Jonker, A. Volgenant, "A shortest augmenting path algorithm
+    for dense and sparse linear assignment problems", Computing 38, 1987.
+    """
+    rows, columns = cost.shape
+    if rows == 0 or columns == 0:
+        return []
+    if rows > columns:
+        return sorted((row, column) for column, row in assign(cost.T))
+    finite = np.isfinite(cost)
+    # A forbidden pair costs more than all allowed ones together, so it is taken only where nothing else is left.
+    forbidden = 1 + 2 * np.abs(cost[finite]).sum()
+    owner = _owners(np.where(finite, cost, forbidden))
+    return sorted((int(row), column) for column, row in enumerate(owner) if row >= 0 and finite[row, column])
+
+
+def _owners(cost: NDArray[np.float64]) -> NDArray[np.intp]:
+    """For each column of a finite (R <= C) cost the row that has it, or -1."""
+    rows, columns = cost.shape
+    row_price, column_price = np.zeros(rows), np.zeros(columns)
+    owner = np.full(columns, -1, np.intp)
+    for new in range(rows):
+        distance, before = np.full(columns, np.inf), np.full(columns, -1, np.intp)
+        done, column, row = np.zeros(columns, bool), -1, new
+        while row >= 0:  # grow the shortest path until it reaches a free column
+            if column >= 0:
+                done[column] = True
+            reached = distance[column] if column >= 0 else 0.0
+            through = reached + cost[row] - row_price[row] - column_price
+            better = ~done & (through < distance)
+            distance[better], before[better] = through[better], column
+            column = int(np.where(done, np.inf, distance).argmin())
+            row = owner[column]
+        gain = distance[column] - distance[done]
+        row_price[owner[done]] += gain
+        row_price[new] += distance[column]
+        column_price[done] -= gain
+        while column >= 0:  # hand the columns of the path on, back to the new row
+            previous = before[column]
+            owner[column] = owner[previous] if previous >= 0 else new
+            column = previous
+    return owner

@@ -1,0 +1,221 @@
+"""The command: `facewitness watch SOURCE`, `facewitness doctor`."""
+
+import argparse
+import contextlib
+import json
+import logging
+import re
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+
+from export import weights_path
+from export.detector import Detector, open_detector
+from export.errors import ModelError as BrokenModel
+from export.errors import ProviderError as WrongProvider
+from stream import logs
+from stream.analysis import Analysis
+from stream.config import PROVIDERS, Settings, add_flags, settings_from
+from stream.errors import ConfigError, FacewitnessError, ModelError, OutputError, ProviderError
+from stream.faces import FaceDetector
+from stream.judge import Judge, Policy
+from stream.meter import Meter
+from stream.providers import choose, short
+from stream.pump import Observer, Pump
+from stream.reader import LiveReader
+from stream.sinks import Dispatcher, SinkOptions, open_sink
+from stream.sources import SourceOptions, display_name, find
+from stream.status import ScoreLog, StatusLine
+from stream.tracker import Tracker
+from stream.values import Health
+from stream.views import View, open_views
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit code: 0, or that of the error (see stream/errors.py)."""
+    parser = _parser()
+    flags = vars(parser.parse_args(arguments))
+    command, config = flags.pop("command"), flags.pop("config", None)
+    if command == "doctor":
+        from stream.doctor import doctor
+
+        return doctor(flags["provider"])
+    try:
+        return watch(settings_from(flags, config))
+    except FacewitnessError as error:
+        print(f"facewitness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:  # before the pump took over the signals
+        return 128 + signal.SIGINT
+
+
+def watch(settings: Settings) -> int:
+    """Watch one source until it ends, a signal comes, or it gives up. Raises a FacewitnessError."""
+    logs.set_up(settings.log, settings.quiet)
+    name = display_name(settings.source)
+    source = find(settings.source)
+    options = _source_options(settings)
+    live = source.LIVE or settings.realtime
+    providers = choose(settings.provider)
+    detector, faces = _networks(settings, providers)
+    meter = Meter()
+    card = detector.card
+    label = f"{card.name} {card.version}"
+    prefix = f"{_slug(name)}-{uuid.uuid4().hex[:8]}"
+    judge = Judge(Policy(card.thresholds, cooldown=settings.cooldown), name, label, prefix)
+    health = Health(name, short(providers), not live, 0.0, None, 0, 0)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_summary, settings, meter, name, label, detector, providers)
+        observers = _observers(settings, live, stack)
+        sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.alert]
+        dispatcher = stack.enter_context(contextlib.closing(Dispatcher(sinks)))
+        views: list[View] = open_views(
+            show=settings.show, record=settings.record, push=settings.push, title=name, wait=not live
+        )
+        for view in views:
+            stack.callback(view.close)
+        analysis = Analysis(detector, Tracker(faces), judge, meter)
+        pump = Pump(analysis, dispatcher, views, observers, meter, health)
+        caught = _stop_on_signals(pump, stack)
+        stack.callback(pump.finish)
+        log.info("watching %s with %s on %s", name, label, short(providers))
+        if live:
+            reader = LiveReader(
+                settings.source, options, retries=settings.retries, reconnect=not settings.realtime
+            )
+            with contextlib.closing(reader):
+                pump.run_live(reader, settings.duration)
+        else:
+            with contextlib.closing(source.frames(settings.source, options)) as frames:
+                pump.run_file(frames, settings.duration)
+    return 128 + caught[0] if caught else 0
+
+
+def _networks(settings: Settings, providers: tuple[str, ...]) -> tuple[Detector, FaceDetector]:
+    """Open the detector and MTCNN. Without real weights the program refuses to start."""
+    given = Path(settings.model)
+    path = given if given.suffix == ".onnx" or given.exists() else weights_path(settings.model)
+    try:
+        faces = FaceDetector(providers, settings.threads, settings.min_face)
+        return open_detector(path, providers, settings.threads), faces
+    except BrokenModel as error:
+        raise ModelError(f"model {settings.model}: {error}") from None
+    except WrongProvider as error:
+        raise ProviderError(str(error)) from None
+
+
+def _observers(settings: Settings, live: bool, stack: contextlib.ExitStack) -> list[Observer]:
+    observers: list[Observer] = []
+    if settings.scores:
+        observers.append(ScoreLog(settings.scores, wait=not live))
+    if sys.stderr.isatty() and not settings.quiet and settings.log == "text":
+        observers.append(StatusLine(sys.stderr, None if live else _duration(settings.source)))
+    return observers
+
+
+def _duration(source: str) -> float | None:
+    from stream.decode import duration
+
+    return duration(source)
+
+
+def _source_options(settings: Settings) -> SourceOptions:
+    return SourceOptions(
+        rtsp_transport=settings.rtsp_transport,
+        resolution=settings.resolution,
+        rate=settings.rate,
+        open_timeout=settings.open_timeout,
+        stall=settings.stall,
+        realtime=settings.realtime,
+    )
+
+
+def _sink_options(settings: Settings) -> SinkOptions:
+    secret = None
+    if settings.webhook_secret_file:
+        try:
+            secret = Path(settings.webhook_secret_file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"webhook secret {settings.webhook_secret_file}: {error}") from None
+        if not secret:
+            raise ConfigError(f"webhook secret {settings.webhook_secret_file}: the file is empty")
+    if settings.spool:
+        return SinkOptions(hmac_secret=secret, spool_dir=Path(settings.spool))
+    return SinkOptions(hmac_secret=secret)
+
+
+def _stop_on_signals(pump: Pump, stack: contextlib.ExitStack) -> list[int]:
+    """Ctrl-C and SIGTERM end the pump between two frames. Returns the list that the signal comes into."""
+    caught: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        pump.stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stack.callback(signal.signal, number, signal.signal(number, handle))
+    return caught
+
+
+def _summary(
+    settings: Settings, meter: Meter, name: str, label: str, detector: Detector, providers: tuple[str, ...]
+) -> None:
+    if settings.meter is None:
+        return
+    summary = {
+        "schema": 1,
+        "type": "summary",
+        "source": name,
+        "model": label,
+        "model_sha256": detector.sha256,
+        "provider": short(providers),
+        **meter.summary(),
+    }
+    if settings.meter == "-":
+        print(json.dumps(summary), flush=True)
+    else:
+        try:
+            Path(settings.meter).write_text(json.dumps(summary) + "\n", "utf-8")
+        except OSError as error:
+            raise OutputError(f"meter {settings.meter}: {error.strerror or error}") from None
+    if not settings.quiet:
+        print(meter.table(), file=sys.stderr)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-40:] or "stream"
+
+
+def _version() -> str:
+    try:
+        return version("facewitness")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facewitness",
+        description="Watches live video and says, within about two seconds, when a face in it is not real.",
+    )
+    parser.add_argument("--version", action="version", version=f"facewitness {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    watching = commands.add_parser(
+        "watch",
+        help="watch a camera, stream or file",
+        epilog="Try `facewitness watch demo`. Exit codes stand in the README.",
+    )
+    add_flags(watching)
+    check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
+    check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

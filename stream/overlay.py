@@ -1,0 +1,167 @@
+"""Draws what the stair says into a picture: a box and a label per face, the stream's state, its health.
+
+`plan` decides what stands where, `draw` puts it there; both are pure. Sizes follow the picture's, with a
+floor: in a small picture less is shown, never smaller.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.overlay_labels import SMALLEST_EM, banner, headline, health_line, label_forms, margin_of
+from stream.overlay_layout import gap_between, overlaps, place
+from stream.overlay_text import BLACK, STATE_COLOUR, Colour, Image
+from stream.values import Health, Result, State, TrackView
+
+SMALL_PICTURE = 300  # px of height below which labels have no curve
+BAND = tuple(State)  # from harmless to grave, as the enum lists them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plate:
+    """An opaque piece of picture and where it goes."""
+
+    x: int  # px, left
+    y: int  # px, top
+    tile: Image  # (h, w, 3) BGR
+    track: int | None = None  # whose label it is; None: the stream's
+
+    @property
+    def rect(self) -> tuple[int, int, int, int]:
+        """x1 y1 x2 y2 px; x2 and y2 are outside."""
+        return self.x, self.y, self.x + self.tile.shape[1], self.y + self.tile.shape[0]
+
+
+def type_size(width: int, height: int) -> int:
+    """The type size (em) in px for a picture of that size."""
+    return max(round(min(math.sqrt(width * height) / 46, width / 30)), SMALLEST_EM)
+
+
+def draw(result: Result, health: Health) -> Image:
+    """A copy of the frame, (H, W, 3) uint8 BGR, with the overlay on it."""
+    picture = result.frame.image.copy()
+    if not health.connected:
+        cv2.convertScaleAbs(picture, picture, alpha=0.35)  # an old picture must not look live
+    height, width = picture.shape[:2]
+    em = type_size(width, height)
+    plates = plan(result, health)
+    if health.connected:
+        owners = {plate.track: plate for plate in plates if plate.track is not None}
+        for view in sorted(result.tracks, key=_gravity):
+            _draw_track(picture, view, owners.get(view.track.id), em)
+        if result.state is State.ALERT:
+            edge = width - 1, height - 1
+            cv2.rectangle(picture, (0, 0), edge, STATE_COLOUR[State.ALERT], max(em // 5, 2))
+    for plate in plates:
+        x1, y1, x2, y2 = plate.rect
+        picture[y1:y2, x1:x2] = plate.tile
+    return picture
+
+
+def plan(result: Result, health: Health) -> tuple[Plate, ...]:
+    """What is written, and where. All plates lie inside the picture and none covers another.
+
+    Labels are placed in the order of gravity: where room is short, the most harmless face is first
+    to lose its words.
+    """
+    height, width = result.frame.image.shape[:2]
+    em = type_size(width, height)
+    plates: list[Plate] = []
+    if not health.connected:
+        _add(plates, banner(health, width, em), "middle", width, height, em)
+    _add(plates, headline(result, health, width, em), "top", width, height, em)
+    _add(plates, health_line(result, health, width, em), "bottom", width, height, em)
+    if health.connected:
+        _add_labels(plates, result, em)
+    return tuple(plates)
+
+
+def _add_labels(plates: list[Plate], result: Result, em: int) -> None:
+    """Put a label beside each face that is in the picture, as full as there is room."""
+    height, width = result.frame.image.shape[:2]
+    views = [view for view in result.tracks if _visible(view, width, height)]
+    views.sort(key=_gravity, reverse=True)
+    faces = np.array([_inside(view, width, height) for view in views], np.float64).reshape(-1, 4)
+    for view, face in zip(views, faces, strict=True):
+        forms = label_forms(view, em, height >= SMALL_PICTURE, len(views) > 1)
+        taken = np.array([plate.rect for plate in plates], np.float64).reshape(-1, 4)
+        sizes, penalties = [form.size(em) for form in forms], [form.penalty for form in forms]
+        if found := place(sizes, penalties, face, taken, faces, (width, height), em):
+            index, x, y = found
+            plates.append(Plate(x, y, forms[index].tile(view, result.frame.time, em), view.track.id))
+
+
+def _gravity(view: TrackView) -> tuple[int, float]:
+    """Graver states after harmless ones, larger faces after smaller."""
+    x1, y1, x2, y2 = (float(v) for v in view.track.box)
+    return BAND.index(view.state), (x2 - x1) * (y2 - y1)
+
+
+def _inside(view: TrackView, width: int, height: int) -> NDArray[np.float64]:
+    """The face's box as far as it lies in the picture."""
+    box = np.nan_to_num(np.asarray(view.track.box, np.float64))
+    return np.clip(box, 0, (width - 1, height - 1, width - 1, height - 1)).round()
+
+
+def _visible(view: TrackView, width: int, height: int) -> bool:
+    x1, y1, x2, y2 = _inside(view, width, height)
+    return bool(x2 > x1 and y2 > y1)
+
+
+def _add(plates: list[Plate], forms: Iterable[Image], where: str, width: int, height: int, em: int) -> None:
+    """Put the first form that fits at the top left, the bottom left or in the middle."""
+    margin = margin_of(width, em)
+    taken = np.array([plate.rect for plate in plates], np.float64).reshape(-1, 4)
+    for tile in forms:
+        h, w = tile.shape[:2]
+        x, y = {
+            "top": (margin, margin),
+            "bottom": (margin, height - margin - h),
+            "middle": ((width - w) // 2, (height - h) // 2),
+        }[where]
+        inside = x >= 0 and y >= 0 and x + w <= width and y + h <= height
+        if inside and not overlaps(np.array([[x, y, x + w, y + h]], np.float64), taken).any():
+            plates.append(Plate(x, y, tile))
+            return
+
+
+def _draw_track(picture: Image, view: TrackView, label: Plate | None, em: int) -> None:
+    """The box: strong corners in the state's colour; the lines between them only while the face is seen."""
+    height, width = picture.shape[:2]
+    if not _visible(view, width, height):
+        return
+    x1, y1, x2, y2 = (int(v) for v in _inside(view, width, height))
+    colour, thin = STATE_COLOUR[view.state], max(round(em / 14), 1)
+    thick = max(round(em / 5), 2)
+    if label is not None:
+        _draw_leader(picture, label, (x1, y1, x2, y2), colour, em)
+    arm = max(min(x2 - x1, y2 - y1) // 4, 1)
+    corners = [
+        np.array([[x, y + dy * arm], [x, y], [x + dx * arm, y]], np.int32)
+        for x, dx in ((x1, 1), (x2, -1))
+        for y, dy in ((y1, 1), (y2, -1))
+    ]
+    if view.track.seen:
+        if thin > 1:
+            cv2.rectangle(picture, (x1, y1), (x2, y2), BLACK, thin + 2)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), colour, thin)
+    cv2.polylines(picture, corners, False, BLACK, thick + 2)
+    cv2.polylines(picture, corners, False, colour, thick)
+
+
+def _draw_leader(
+    picture: Image, label: Plate, box: tuple[int, int, int, int], colour: Colour, em: int
+) -> None:
+    """A line from a label to its face where they stand apart."""
+    lx1, ly1, lx2, ly2 = label.rect
+    if gap_between(np.array([label.rect], np.float64), np.array(box, np.float64))[0] <= 0.6 * em:
+        return
+    x1, y1, x2, y2 = box
+    start = min(max((x1 + x2) // 2, lx1), lx2), min(max((y1 + y2) // 2, ly1), ly2)
+    end = min(max(start[0], x1), x2), min(max(start[1], y1), y2)
+    for ink, extra in ((BLACK, 2), (colour, 0)):
+        cv2.line(picture, start, end, ink, max(em // 8, 1) + extra, cv2.LINE_AA)

@@ -1,0 +1,68 @@
+"""From `--provider NAME` to what onnxruntime really runs on; a silent fall-back is an error."""
+
+import logging
+from collections.abc import Sequence
+
+import onnxruntime
+
+from export import weights_path
+from export.errors import ProviderError as OrtProviderError
+from export.session import open_session
+from stream.errors import ProviderError
+
+log = logging.getLogger(__name__)
+
+NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+# TensorRT is left out of "auto": it builds engines for minutes before the first verdict.
+_PREFERENCE = ("cuda", "coreml")
+
+
+def choose(asked: str) -> tuple[str, ...]:
+    """onnxruntime's provider list for a name of the command line, proven by opening a network on it.
+
+    "auto" takes the first of CUDA and CoreML that works, else the CPU, and says so.
+    Raises ProviderError when what was asked for cannot be had.
+    """
+    if asked != "auto":
+        providers = _with_cpu(asked)
+        problem = try_provider(asked)
+        if problem:
+            raise ProviderError(f"provider {asked}: {problem}")
+        return providers
+    for name in _PREFERENCE:
+        if NAMES[name] in onnxruntime.get_available_providers() and not try_provider(name):
+            log.info("provider: %s (auto)", name)
+            return _with_cpu(name)
+    log.info("provider: cpu (auto: no accelerator that onnxruntime can use)")
+    return (NAMES["cpu"],)
+
+
+def try_provider(name: str) -> str:
+    """Why a provider cannot be used; "" when it can."""
+    if NAMES[name] not in onnxruntime.get_available_providers():
+        return "this onnxruntime was built without it"
+    # onnxruntime prints its own lines about missing libraries; ours is the one that counts.
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        open_session(weights_path("mtcnn_onet"), _with_cpu(name))
+    except OrtProviderError as error:
+        return str(error)
+    finally:
+        onnxruntime.set_default_logger_severity(2)
+    return ""
+
+
+def short(providers: Sequence[str]) -> str:
+    """A provider list as people say it: "CPU", "CUDA"."""
+    return providers[0].removesuffix("ExecutionProvider")
+
+
+def _with_cpu(name: str) -> tuple[str, ...]:
+    # The CPU stands second for the few operators that an accelerator lacks; the first one is checked.
+    return (NAMES[name],) if name == "cpu" else (NAMES[name], NAMES["cpu"])

@@ -1,0 +1,149 @@
+"""The pump: turns frames into results and hands them on. Nothing that it feeds can make it wait."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from stream.analysis import Analysis
+from stream.errors import NoFaces
+from stream.meter import Meter
+from stream.overlay import draw
+from stream.reader import LiveReader
+from stream.sinks import Dispatcher
+from stream.values import Alert, Frame, Health, Result, State
+from stream.views import View
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.25  # s, how soon a stop is noticed while no frame comes
+_IDLE_DRAW = 0.5  # s between two pictures of a stream that delivers none
+
+
+class Observer(Protocol):
+    """Sees every result, in the analysing thread; must not block. Status lines and score logs are observers."""
+
+    def see(self, result: Result, health: Health) -> None:
+        """One analysed frame."""
+
+    def close(self) -> None:
+        """The stream has ended."""
+
+
+class Pump:
+    """One stream from source to alert. `run_file` and `run_live` return when it ends or `stop` is set."""
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        dispatcher: Dispatcher,
+        views: list[View],
+        observers: list[Observer],
+        meter: Meter,
+        health: Health,
+    ) -> None:
+        """health: what is known before the first frame; source and provider stay."""
+        self._analysis, self._dispatcher, self._views, self._observers = analysis, dispatcher, views, observers
+        self._meter, self._health = meter, health
+        self._recent: deque[float] = deque(maxlen=600)  # s, when frames were analysed
+        self._last: Result | None = None
+        self._states: dict[int, State] = {}
+        self.stop = threading.Event()
+
+    def run_file(self, frames: Iterator[Frame], duration: float | None) -> None:
+        """Analyse every frame, in order. Raises what the source raises, and NoFaces if there were none."""
+        for frame in frames:
+            if self._last is None:
+                begin = frame.time
+            if self.stop.is_set() or (duration is not None and frame.time - begin >= duration):
+                return
+            self._meter.counts["frames"] += 1
+            self._one(frame, self._meter.counts["frames"], 0, None)
+        if not self._meter.counts["faces"]:
+            raise NoFaces(f"{self._health.source}: no face in {self._meter.counts['frames']} frames")
+
+    def run_live(self, reader: LiveReader, duration: float | None) -> None:
+        """Analyse the newest frame, again and again. Raises the source's error once the reader gives up."""
+        end = None if duration is None else time.monotonic() + duration
+        idle = 0.0
+        while not self.stop.is_set() and (end is None or time.monotonic() < end):
+            frame = reader.newest(_POLL)
+            self._meter.counts["frames"], self._meter.counts["dropped"] = reader.frames, reader.dropped
+            if frame is not None:
+                self._one(frame, reader.frames, reader.dropped, frame.captured)
+            elif reader.finished:
+                return
+            elif time.monotonic() - idle >= _IDLE_DRAW:
+                idle = time.monotonic()
+                self._idle(reader)
+
+    def finish(self) -> None:
+        """Close the alerts that are open and the observers; the owner closes views and sinks."""
+        self._send(self._analysis.finish())
+        for observer in self._observers:
+            observer.close()
+
+    def _one(self, frame: Frame, frames: int, dropped: int, captured: float | None) -> None:
+        result = self._analysis.step(frame)
+        self._send(result.alerts)
+        self._tell(result)
+        self._recent.append(time.monotonic())
+        age = None if captured is None else time.monotonic() - captured
+        self._health = replace(
+            self._health, connected=True, fps=self._fps(), age=age, frames=frames, dropped=dropped, note=""
+        )
+        self._show(result)
+        if captured is not None:
+            self._meter.note("age", time.monotonic() - captured)
+        for observer in self._observers:
+            observer.see(result, self._health)
+        self._last = result
+
+    def _idle(self, reader: LiveReader) -> None:
+        """No frame: say so on the last picture, so that nobody takes an old one for a live one."""
+        if reader.connected or self._last is None:
+            return
+        self._health = replace(self._health, connected=False, fps=0.0, age=None, note=reader.note)
+        self._show(self._last)
+
+    def _show(self, result: Result) -> None:
+        if not self._views:
+            return
+        with self._meter.stage("overlay"):
+            picture = draw(result, self._health)
+        for view in self._views:
+            with self._meter.stage("view"):
+                view.show(picture, result.frame.time)
+            if view.closed:
+                self.stop.set()
+
+    def _send(self, alerts: tuple[Alert, ...]) -> None:
+        for alert in alerts:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._meter.counts[f"alerts {alert.phase.value}"] += 1
+            self._dispatcher.submit(replace(alert, wall_time=now))
+
+    def _tell(self, result: Result) -> None:
+        """Log each change of a track's state."""
+        states = {view.track.id: view.state for view in result.tracks}
+        for view in result.tracks:
+            if self._states.get(view.track.id) is not view.state:
+                score = view.score.value if view.score else None
+                why = f"{score:.0%} fake" if score is not None else view.score.reason if view.score else ""
+                log.info(
+                    "%s  %.1f s  face %d: %s (%s)",
+                    self._health.source, result.frame.time, view.track.id, view.state.value, why,
+                )  # fmt: skip
+        self._states = states
+
+    def _fps(self) -> float:
+        while len(self._recent) > 2 and self._recent[-1] - self._recent[0] > 2.0:
+            self._recent.popleft()
+        span = self._recent[-1] - self._recent[0]
+        return (len(self._recent) - 1) / span if span > 0 else 0.0
+
+

@@ -1,0 +1,205 @@
+"""A live source that heals itself: a child process reads it, and is killed and started anew when it fails."""
+
+import logging
+import threading
+from dataclasses import replace
+
+from stream.backoff import Backoff
+from stream.child import GRACE, Child
+from stream.errors import Ended, SourceError, UnknownScheme, Unreachable
+from stream.redact import SECRETS
+from stream.sources import SourceOptions, display_name, find
+from stream.timeline import TICK
+from stream.values import Frame
+from stream.wire import End, Order
+
+log = logging.getLogger(__name__)
+
+STABLE = 10.0  # s of pictures after which a failure is a new one, not the last one again
+
+
+class LiveReader:
+    """Reads a source from now on; `newest` hands out its newest frame, older unread ones are dropped.
+
+    One thread runs the children, one after the other; each child has a thread for its log and its watchdog.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: SourceOptions | None = None,
+        *,
+        retries: int | None = None,
+        reconnect: bool = True,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """Start reading; does not wait for the source.
+
+        retries: failed tries in a row after which it gives up; None = never. reconnect: False for a file
+        that is played: its end is the end. Raises UnknownScheme.
+        """
+        find(url)
+        SECRETS.register(url)
+        self.name = display_name(url)
+        self._order = Order(url, options or SourceOptions())
+        self._retries, self._reconnect = retries, reconnect
+        self._backoff = backoff or Backoff()
+        self._changed = threading.Condition()  # guards all below
+        self._frame: Frame | None = None
+        self._last: Frame | None = None  # newest that ever came; times and indices go on from it
+        self._error: SourceError | None = None
+        self._finished = False
+        self._frames = self._taken = self._failures = 0
+        self._connected, self._note = False, "connecting"
+        self._told = ""  # the failure that was logged last
+        self._child: Child | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"reader of {self.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def frames(self) -> int:
+        """Frames that the source delivered, the dropped ones too."""
+        return self._frames
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody will see, because a newer one came before they were asked for."""
+        with self._changed:
+            return self._frames - self._taken - (self._frame is not None)
+
+    @property
+    def connected(self) -> bool:
+        """Whether pictures come."""
+        return self._connected
+
+    @property
+    def finished(self) -> bool:
+        """Whether a source without reconnection came to its good end and its last frame was taken."""
+        with self._changed:
+            return self._finished and self._frame is None
+
+    @property
+    def note(self) -> str:
+        """What to tell a person while nothing comes; "" while all is well."""
+        return self._note
+
+    def newest(self, timeout: float) -> Frame | None:
+        """The newest frame, each one once; None after `timeout` s without one, or at the end.
+
+        Raises the SourceError that made the reader give up.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame or self._error or self._finished, timeout)
+            frame, self._frame = self._frame, None
+            if frame is not None:
+                self._taken += 1
+                return frame
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def close(self) -> None:
+        """End the child and the threads, within two seconds. Harmless when done twice."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+            child = self._child
+        if child is not None:
+            child.stop()
+            self._thread.join(GRACE)
+            child.kill()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            error = self._connection()
+            if self._closing.is_set():
+                return
+            if error is None or self._gives_up(error):
+                self._finish(error)
+                return
+            wait = self._backoff.next()
+            why = str(error).removeprefix(f"{self.name}: ")
+            with self._changed:
+                self._note = f"reconnecting in {wait:.1f} s: {why}"
+            # The same failure again and again is told once.
+            log.log(
+                logging.DEBUG if why == self._told else logging.WARNING,
+                "%s: %s; trying again",
+                self.name,
+                why,
+            )
+            self._told = why
+            self._closing.wait(wait)
+
+    def _gives_up(self, error: SourceError) -> bool:
+        """Count a failure and decide."""
+        if not self._reconnect or isinstance(error, UnknownScheme):
+            return True
+        if error.permanent and self._last is None:
+            return True
+        return self._retries is not None and self._failures >= max(self._retries, 1)
+
+    def _finish(self, error: SourceError | None) -> None:
+        with self._changed:
+            self._error, self._finished = error, error is None
+            self._note = "ended" if error is None else str(error)
+            self._changed.notify_all()
+        self._closing.set()
+
+    def _connection(self) -> SourceError | None:
+        """One life of a child. Returns why it ended; None for a good end without reconnection."""
+        self._failures += 1  # until a picture proves otherwise
+        try:
+            child = Child(self._order, self.name)
+        except OSError as error:
+            return Unreachable(f"{self.name}: no process for it ({error.strerror})")
+        with self._changed:
+            self._child = child
+            if self._closing.is_set():
+                child.stop()
+        try:
+            end = self._receive(child)
+        finally:
+            with self._changed:
+                self._child, self._connected = None, False
+            child.close()
+        error = end.error()
+        return Ended(f"{self.name}: the stream ended") if error is None and self._reconnect else error
+
+    def _receive(self, child: Child) -> End:
+        """Take frames until the child's end."""
+        first: Frame | None = None
+        shift, base = 0.0, self._frames
+        while True:
+            message = child.receive()
+            if isinstance(message, End):
+                return message
+            if first is None:
+                first = message
+                shift = self._shift(message)
+                self._connect()
+            elif message.captured - first.captured > STABLE:
+                self._backoff.reset()
+            self._deliver(replace(message, time=message.time + shift, index=message.index + base))
+
+    def _shift(self, frame: Frame) -> float:
+        """s to add to a new connection's times, so that they go on with the gap that really was."""
+        if self._last is None:
+            return -frame.time
+        gap = max(frame.captured - self._last.captured, TICK)
+        return self._last.time + gap - frame.time
+
+    def _connect(self) -> None:
+        self._failures = 0
+        log.info("%s: connected", self.name)
+        self._told = ""
+        with self._changed:
+            self._connected, self._note = True, ""
+
+    def _deliver(self, frame: Frame) -> None:
+        with self._changed:
+            self._frames = frame.index + 1
+            self._frame = self._last = frame
+            self._changed.notify_all()

@@ -1,0 +1,131 @@
+"""The child process of a reader: opens one source and sends its newest frames to the parent.
+
+It has a process of its own because FFmpeg and camera drivers can hang where no timeout reaches them.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from stream.errors import SourceError
+from stream.redact import SECRETS, RedactingFilter, redact
+from stream.sources import find
+from stream.values import Frame
+from stream.wire import End, Order, write_end, write_frame
+
+# Started as `python -P -c BOOT`: not through multiprocessing, which would import the parent's main program
+# again (onnxruntime and all), and run it where a script lacks the usual `if __name__ == "__main__"`.
+BOOT = (
+    "import sys, json; order = json.loads(sys.stdin.buffer.readline()); sys.path[:] = order['path'];"
+    "from stream.reader_child import main; main(order)"
+)
+
+log = logging.getLogger(__name__)
+
+LEAVE = 1.0  # s to close the source properly once the parent is gone
+
+
+class _Newest:
+    """A slot for one frame between the decoder, which must never wait, and the pipe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._closed = False
+
+    def put(self, frame: Frame) -> None:
+        with self._changed:
+            self._frame = frame
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def take(self) -> Frame | None:
+        """Wait for a frame; None once the slot is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._closed)
+            frame, self._frame = self._frame, None
+            return frame
+
+
+def main(raw: dict[str, Any]) -> None:
+    """Read the source that `raw` (an Order as a dictionary) names, until its end or the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent decides
+    stopping = threading.Event()
+    threading.Thread(target=_end_with_parent, args=(stopping,), daemon=True).start()
+    pipe = _own_stdout()
+    order = Order.from_dict(raw)
+    SECRETS.register(order.url)
+    _log_to_parent()
+    slot = _Newest()
+    sender = threading.Thread(target=_send, args=(pipe, slot), daemon=True)
+    sender.start()
+    end = _read(order, slot, stopping)
+    slot.close()
+    sender.join()
+    write_end(pipe, end)
+    sys.stderr.flush()
+    os._exit(0)  # a driver that hangs while it closes must not keep the process
+
+
+def _read(order: Order, slot: _Newest, stopping: threading.Event) -> End:
+    try:
+        # Closing the generator closes the source: an RTSP server, for one, is told to stop sending.
+        with contextlib.closing(find(order.url).frames(order.url, order.options)) as frames:
+            for frame in frames:
+                slot.put(frame)
+                if stopping.is_set():
+                    break
+    except SourceError as error:
+        return End(type(error).__name__, redact(str(error)))
+    except Exception as error:  # the parent must learn of a bug, whatever it is
+        log.exception("the reader failed")
+        return End("Unreachable", redact(f"the reader failed: {type(error).__name__}: {error}"))
+    return End("", "")
+
+
+def _send(pipe: int, slot: _Newest) -> None:
+    try:
+        while (frame := slot.take()) is not None:
+            write_frame(pipe, frame)
+    except OSError:
+        os._exit(0)  # nobody listens any more
+
+
+def _end_with_parent(stopping: threading.Event) -> None:
+    """The parent holds the other end of stdin; it closes even if the parent is killed."""
+    os.read(0, 1)
+    stopping.set()
+    time.sleep(LEAVE)
+    os._exit(0)
+
+
+def _own_stdout() -> int:
+    """The pipe to the parent, safe from anything that prints."""
+    pipe = os.dup(1)
+    os.dup2(2, 1)
+    return pipe
+
+
+def _log_to_parent() -> None:
+    """One line a record: level, logger, message; the parent logs it anew."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    handler.addFilter(RedactingFilter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps([record.levelno, super().format(record)])

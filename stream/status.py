@@ -1,0 +1,135 @@
+"""What a person at a terminal sees while it runs: a status line for live sources, a bar for files; and the score log."""
+
+import json
+import logging
+import queue
+import sys
+import threading
+import time
+from typing import TextIO
+
+from stream.errors import OutputError
+from stream.values import Health, Result
+
+log = logging.getLogger(__name__)
+
+_QUEUE = 10_000  # lines
+_DRAIN = 5.0  # s
+_PERIOD = 0.25  # s between two status lines
+_BAR = 24  # characters
+
+
+class StatusLine:
+    """One line on a terminal, rewritten in place."""
+
+    def __init__(self, stream: TextIO, duration: float | None) -> None:
+        """duration: s of a file, for the bar; None for live sources and files that do not say."""
+        self._stream, self._duration, self._next = stream, duration, 0.0
+        self._begin = time.monotonic()
+
+    def see(self, result: Result, health: Health) -> None:
+        """Show the newest result, a few times a second."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _PERIOD
+        faces = ", ".join(
+            f"{view.track.id} {view.state.value}"
+            + (f" {view.score.value:.0%}" if view.score and view.score.value is not None else "")
+            for view in result.tracks
+        )
+        line = f"{self._progress(result.frame.time, now)}{result.state.value}  {health.fps:.0f} fps"
+        if health.age is not None:
+            line += f"  age {health.age * 1000:.0f} ms  dropped {health.dropped}"
+        self._stream.write(f"\r\x1b[K{line}  {faces}"[:160])
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        self._stream.write("\r\x1b[K")
+        self._stream.flush()
+
+    def _progress(self, position: float, now: float) -> str:
+        if not self._duration:
+            return ""
+        share = min(position / self._duration, 1.0)
+        left = (now - self._begin) / share * (1 - share) if share > 0 else 0.0
+        return f"[{'#' * round(share * _BAR):<{_BAR}}] {share:4.0%} {left:.0f} s left  "
+
+
+class _Writer:
+    """Writes lines in a thread of its own: a full disk or an unread pipe never holds up the pump."""
+
+    def __init__(self, stream: TextIO, wait: bool) -> None:
+        """wait: a full queue makes the caller wait (files) instead of dropping the line (live)."""
+        self._stream, self._wait, self._broken = stream, wait, False
+        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=_QUEUE)
+        self._thread = threading.Thread(target=self._run, name="score-log", daemon=True)
+        self._thread.start()
+        self.dropped = 0
+
+    def write(self, line: str) -> None:
+        if self._broken:
+            return
+        try:
+            self._lines.put(line, block=self._wait)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        try:
+            self._lines.put(None, timeout=_DRAIN)
+            self._thread.join(_DRAIN)
+        except queue.Full:
+            log.warning("score log: %d lines were never taken", self._lines.qsize())
+        if self.dropped:
+            log.warning("score log: %d lines dropped, its reader was too slow", self.dropped)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            if self._broken:
+                continue  # go on taking, so that nobody waits for a place
+            try:
+                self._stream.write(line)
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError) as error:
+                self._broken = True
+                log.error("score log: %s; no more scores are written", error)
+
+
+class ScoreLog:
+    """Every new score as a JSON line: {"schema": 1, "type": "score", "source", "track", "time", "value", …}."""
+
+    def __init__(self, path: str, wait: bool) -> None:
+        """path: a file to write anew, or "-" for stdout. Raises OutputError if it cannot be opened."""
+        try:
+            self._stream = sys.stdout if path == "-" else open(path, "w", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise OutputError(f"scores {path}: {error.strerror or error}") from None
+        self._writer = _Writer(self._stream, wait)
+
+    def see(self, result: Result, health: Health) -> None:
+        """Write the scores that belong to this frame. value: probability of fake, null with a reason."""
+        for view in result.tracks:
+            score = view.score
+            if score is None or score.time != result.frame.time:
+                continue
+            line = {
+                "schema": 1,
+                "type": "score",
+                "source": health.source,
+                "track": score.track,
+                "time": round(score.time, 3),
+                "value": None if score.value is None else round(score.value, 5),
+                "samples": score.samples,
+                "reason": score.reason,
+                "state": view.state.value,
+            }
+            self._writer.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        """Write what is queued, within a bounded time, and close."""
+        self._writer.close()
+        if self._stream is not sys.stdout:
+            self._stream.close()

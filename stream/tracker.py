@@ -1,0 +1,214 @@
+"""Follows faces over frames: the detector on key frames, ONet alone in between, ids that stay with people.
+
+Decides only; it has no clock, and the networks are handed in. All times are seconds on the source's clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.appearance import describe, is_cut, likeness, scene_of
+from stream.association import assign
+from stream.suppression import overlap
+from stream.target import Target
+from stream.values import Face, Frame, Track
+
+BIRTH = 0.9  # probability that a new face needs; a known one may fall to the detector's own threshold
+MAX_TRACKS = 16
+BIGGER = 1.2  # a new face this much larger takes the place of the smallest where all are taken
+SAME_PLACE = 0.4  # overlap from which two boxes are of one face
+NEAR = 0.05  # overlap from which one face shows in the other's thumbnail
+CLEARLY = 0.1  # difference in likeness that decides whose a face is
+TWIN = 0.8  # likeness from which a face disputed by two tracks belongs to both: they are one
+
+Looks = NDArray[np.float32]
+
+
+class Looker(Protocol):
+    """What the tracker asks of the networks; `stream.faces.FaceDetector` is one."""
+
+    def detect(self, image: NDArray[np.uint8]) -> Sequence[Face]:
+        """All faces of a picture."""
+
+    def refine(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Sequence[Face | None]:
+        """For each box (N, 4) the face that is there, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Seconds from one key frame to the next."""
+
+    empty: float = 0.2  # while there is no face: how long a newcomer may wait
+    doubtful: float = 0.1  # while a face is new or out of sight
+    steady: float = 1 / 3
+    calm: float = 0.5  # once all has been steady for `calm_after`
+    calm_after: float = 3.0
+
+
+class Tracker:
+    """Feed it every frame; it says which faces there are. One per source."""
+
+    def __init__(self, looker: Looker, intervals: Intervals = Intervals()) -> None:  # noqa: B008
+        """looker: finds faces. intervals: how often it may look over the whole picture."""
+        self._looker, self._intervals = looker, intervals
+        self._targets: list[Target] = []
+        self._next_id = 1
+        self._time = self._looked = self._unsteady = -np.inf
+        self._scene: Looks | None = None
+        self.last_look: Literal["detect", "refine", "none"] = "none"
+
+    def update(self, frame: Frame) -> tuple[Track, ...]:
+        """The faces of a frame, the oldest track first; those out of sight are predicted.
+
+        A corrupt frame is not looked at. Time that runs backwards (a new connection) ends all tracks.
+        """
+        time, self.last_look = frame.time, "none"
+        if time <= self._time:
+            self._targets, self._looked, self._scene = [], -np.inf, None
+        self._time = time
+        if frame.corrupt:
+            for target in self._targets:
+                target.miss()
+        else:
+            self._watch_scene(frame.image)
+            self._follow(frame.image, time)
+            if time - self._looked >= self._interval(time) - 1e-3:
+                self._look_over(frame.image, time)
+        self._targets = [target for target in self._targets if not target.gone(time)]
+        return tuple(target.track(time) for target in self._targets)
+
+    def _watch_scene(self, image: NDArray[np.uint8]) -> None:
+        """After a cut no face is where it was: each has to be recognised by its looks."""
+        scene = scene_of(image)
+        if self._scene is not None and is_cut(self._scene, scene):
+            self._looked = -np.inf
+            for target in self._targets:
+                target.lost_scene = True
+        self._scene = scene
+
+    def _follow(self, image: NDArray[np.uint8], time: float) -> None:
+        """ONet at the places where the known faces should be."""
+        claims = self._settle(self._claims(image, time))
+        boxes = np.array([claim.face.box for claim in claims], np.float32).reshape(-1, 4)
+        for target in self._targets:
+            claim = next((claim for claim in claims if claim.target is target), None)
+            if claim is None:
+                target.miss()
+                continue
+            apart = int((overlap(claim.face.box[None], boxes) > NEAR).sum()) == 1
+            target.see(claim.face, claim.look, time, apart)
+
+    def _claims(self, image: NDArray[np.uint8], time: float) -> list["_Claim"]:
+        """What each target may take for its face; two may want the same one."""
+        known = [target for target in self._targets if not target.lost_scene and target.verified(time)]
+        if not known:
+            return []
+        self.last_look, claims = "refine", []
+        places = np.stack([target.motion.expected(time) for target in known])
+        crowded = self._crowded(time)
+        for target, face in zip(known, self._looker.refine(image, places), strict=True):
+            if face is None or not _sound(face) or not np.isfinite(target.distance(face, time)):
+                continue
+            look = describe(image, face.landmarks)
+            alike = target.resembles(look, target.id in crowded)
+            if alike is not None:
+                claims.append(_Claim(target, face, look, alike))
+        return claims
+
+    def _settle(self, claims: list["_Claim"]) -> list["_Claim"]:
+        """Of claims to one face the best: that of the likest, or else of the one in sight, or else the oldest."""
+        settled: list[_Claim] = []
+        for claim in claims:  # the oldest first
+            rival = next((c for c in settled if _same_place(c.face, claim.face)), None)
+            if rival is None:
+                settled.append(claim)
+                continue
+            same = likeness(rival.target.look, claim.target.look) >= TWIN
+            if same or not claim.target.confirmed:
+                self._targets.remove(claim.target)
+                rival.target.last_detected = max(rival.target.last_detected, claim.target.last_detected)
+            elif claim.alike - rival.alike > CLEARLY * (1 if rival.target.seen else -1):
+                settled[settled.index(rival)] = claim
+        return settled
+
+    def _interval(self, time: float) -> float:
+        pace = self._intervals
+        if not self._targets:
+            return pace.empty
+        if not all(target.seen and target.confirmed for target in self._targets):
+            self._unsteady = time
+            return pace.doubtful
+        return pace.calm if time - self._unsteady > pace.calm_after else pace.steady
+
+    def _look_over(self, image: NDArray[np.uint8], time: float) -> None:
+        """The detector over the whole picture: verifies what is known, finds again, finds new."""
+        self.last_look, self._looked = "detect", time
+        faces = [face for face in self._looker.detect(image) if _sound(face)][: 2 * MAX_TRACKS]
+        looks = [describe(image, face.landmarks) for face in faces]
+        pairs = {j: self._targets[i] for i, j in assign(self._costs(faces, looks, time))}
+        for j, target in sorted(pairs.items(), key=lambda pair: not pair[1].seen):
+            if not target.seen:
+                if self._taken(faces[j], time):
+                    continue
+                target.see(faces[j], looks[j], time, apart=True)
+            target.detect(time)
+        for face, look in zip(faces, looks, strict=True):
+            if face.probability >= BIRTH and not self._taken(face, time):
+                self._bear(face, look, time)
+
+    def _taken(self, face: Face, time: float) -> bool:
+        """Whether a face is that of a target in sight."""
+        boxes = [target.motion.expected(time) for target in self._targets if target.seen]
+        return overlap(face.box[None], np.array(boxes, np.float32).reshape(-1, 4)).max(initial=0) > SAME_PLACE
+
+    def _costs(self, faces: list[Face], looks: list[Looks], time: float) -> NDArray[np.float64]:
+        """(targets, faces): 0 = there and alike; inf = cannot be the same."""
+        costs = np.full((len(self._targets), len(faces)), np.inf)
+        crowded = self._crowded(time)
+        for i, target in enumerate(self._targets):
+            for j, (face, look) in enumerate(zip(faces, looks, strict=True)):
+                alike = target.resembles(look, target.id in crowded)
+                if alike is not None:
+                    costs[i, j] = target.distance(face, time) + 1 - alike
+        return costs
+
+    def _crowded(self, time: float) -> set[int]:
+        """The ids of targets that should be where another one is too."""
+        boxes = np.array([target.motion.expected(time) for target in self._targets], np.float32).reshape(-1, 4)
+        several = (overlap(boxes, boxes) > NEAR).sum(axis=1) > 1
+        return {target.id for target, many in zip(self._targets, several, strict=True) if many}
+
+    def _bear(self, face: Face, look: Looks, time: float) -> None:
+        if len(self._targets) >= MAX_TRACKS:
+            smallest = min(self._targets, key=lambda target: (target.confirmed, target.motion.size))
+            side = float(face.box[2:].sum() - face.box[:2].sum()) / 2
+            if side < BIGGER * smallest.motion.size:
+                return
+            self._targets.remove(smallest)
+        self._targets.append(Target(self._next_id, face, look, time))
+        self._next_id += 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Claim:
+    """A face that a target may take for its own."""
+
+    target: Target
+    face: Face
+    look: Looks
+    alike: float
+
+
+def _same_place(a: Face, b: Face) -> bool:
+    return bool(overlap(a.box[None], b.box[None])[0, 0] > SAME_PLACE)
+
+
+def _sound(face: Face) -> bool:
+    """Whether the box is one: finite, with area, of a size that a picture can have."""
+    box = face.box
+    return bool(np.isfinite(box).all() and np.isfinite(face.landmarks).all() and np.abs(box).max() < 1e6) and bool(
+        (box[2:] - box[:2] >= 1).all()
+    )

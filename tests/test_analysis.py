@@ -1,0 +1,130 @@
+"""The stair with a counting detector and a scripted tracker: what is computed, how often, and what is not."""
+
+import numpy as np
+import pytest
+
+from export.card import Card, Thresholds, WindowSpec
+from models.crop import CropSpec
+from stream.analysis import Analysis
+from stream.judge import Judge, Policy
+from stream.meter import Meter
+from stream.values import Frame, Phase, State, Track
+
+LIMITS = Thresholds(0.5, 0.4, 0.8, 0.6)
+CARD = Card("net", "1", CropSpec(64, 1.3), WindowSpec(2.0, 8.0, 0.25, 4), 4, 1.0, 0.0, LIMITS)
+rng = np.random.default_rng(0)
+SHARP = rng.integers(0, 255, (480, 640, 3), np.uint8)
+
+
+class CountingDetector:
+    """Answers with the mean of the first feature, which is the track's x over 1000: no network needed here."""
+
+    card = CARD
+
+    def __init__(self):
+        self.crops, self.batches, self.windows = 0, [], []
+        self.answer = 0.1
+
+    def encode(self, crops):
+        assert crops.dtype == np.uint8
+        assert crops.shape[1:] == (64, 64, 3)
+        self.crops += len(crops)
+        self.batches.append(len(crops))
+        return np.zeros((len(crops), 4), np.float32)
+
+    def score(self, features, weights):
+        assert features.shape[:2] == weights.shape
+        self.windows.append(features.shape)
+        return np.full(len(features), self.answer, np.float32)
+
+
+def face(track: int, x: float = 100, size: float = 120, confirmed: bool = True, seen: bool = True) -> Track:
+    box = np.float32([x, 100, x + size, 100 + size])
+    eyes = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    return Track(track, box, box[:2] + eyes * size, 0.99, confirmed, seen)
+
+
+class Scripted:
+    last_look = "refine"
+
+    def __init__(self, tracks):
+        self.tracks = tracks
+
+    def update(self, frame):
+        return tuple(self.tracks(frame)) if callable(self.tracks) else tuple(self.tracks)
+
+
+def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1):
+    detector, meter = CountingDetector(), Meter()
+    analysis = Analysis(detector, Scripted(tracks), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
+    results = []
+    for i in range(int(seconds * fps)):
+        detector.answer = answer(i / fps)
+        results.append(analysis.step(Frame(SHARP, i / fps, 0.0, i, corrupt(i))))
+    return detector, meter, results, analysis
+
+
+def test_the_encoder_runs_once_a_sampled_crop_whatever_the_window():
+    detector, meter, _, _ = run([face(1)])
+    assert detector.crops == pytest.approx(4.0 * 8, abs=1)
+    assert meter.counts["scored"] == detector.crops
+
+
+def test_two_tracks_of_a_frame_share_a_batch_and_a_head_run():
+    detector, _, results, _ = run([face(1), face(2, x=400)])
+    assert set(detector.batches) == {2}
+    assert all(shape[0] == 2 for shape in detector.windows)
+    assert {view.track.id for view in results[-1].tracks} == {1, 2}
+
+
+def test_windows_hold_two_seconds_and_no_more():
+    detector, _, _, _ = run([face(1)], seconds=10)
+    assert max(shape[1] for shape in detector.windows) in (16, 17)
+
+
+def test_a_verdict_comes_within_a_second_and_is_uncertain_before():
+    _, _, results, _ = run([face(1)])
+    assert results[0].state is State.UNCERTAIN
+    assert results[0].tracks[0].score.reason == "too few samples"
+    first = next(r.frame.time for r in results if r.state is State.CLEAR)
+    assert first <= 1.0
+
+
+def test_unconfirmed_tracks_are_never_scored():
+    detector, _, results, _ = run([face(1, confirmed=False)])
+    assert detector.crops == 0
+    assert all(r.state is State.NO_FACE for r in results)
+
+
+def test_unseen_and_corrupt_are_not_scored():
+    assert run([face(1, seen=False)])[0].crops == 0
+    detector, meter, results, _ = run([face(1)], corrupt=lambda i: True)
+    assert detector.crops == 0
+    assert meter.counts["corrupt"] == len(results)
+
+
+def test_small_faces_are_uncertain_and_say_why():
+    detector, _, results, _ = run([face(1, size=18)])
+    assert detector.crops == 0
+    assert results[-1].state is State.UNCERTAIN
+    assert results[-1].tracks[0].score.reason == "too small"
+
+
+def test_old_samples_leave_and_the_state_becomes_uncertain():
+    _, _, results, _ = run(lambda frame: [face(1, seen=frame.time < 3)], seconds=6)
+    assert results[80].state is State.CLEAR
+    assert results[-1].state is State.UNCERTAIN
+
+
+def test_an_alert_opens_within_two_seconds_of_the_attack_and_closes_at_the_end():
+    _, _, results, analysis = run([face(1)], seconds=6, answer=lambda t: 0.95 if t >= 3 else 0.05)
+    events = [(r.frame.time, e) for r in results for e in r.alerts]
+    assert [e.phase for _, e in events] == [Phase.OPENED]
+    assert 3 <= events[0][0] <= 5
+    assert [e.phase for e in analysis.finish()] == [Phase.CLOSED]
+
+
+def test_a_lost_track_is_forgotten():
+    _, _, results, analysis = run(lambda frame: [face(1)] if frame.time < 2 else [])
+    assert results[-1].state is State.NO_FACE
+    assert not analysis._memories
