@@ -1,4 +1,4 @@
-"""From a checkpoint to an ONNX file with a card, proven equal, and back: opening such a file. Opening needs no torch."""
+"""From a checkpoint to an ONNX file with a card, proven equal; and opening such a file, without torch."""
 
 from pathlib import Path
 

@@ -3,6 +3,8 @@
 import argparse
 import hashlib
 import logging
+import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +38,21 @@ def export_net(name: str, net: nn.Module, path: Path) -> None:
     batch, height, width = PROBES[name][0]
     free = {0: "batch", 2: "height", 3: "width"} if name == "pnet" else {0: "batch"}
     out = {0: "batch", 2: "rows", 3: "columns"} if name == "pnet" else {0: "batch"}
-    torch.onnx.export(
-        net,
-        (torch.zeros(batch, 3, height, width),),
-        str(path),
-        input_names=["image"],
-        output_names=list(OUTPUTS[name]),
-        dynamic_axes={"image": free, **{output: out for output in OUTPUTS[name]}},
-        opset_version=17,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # The older exporter keeps these graphs as small as they are drawn; PyTorch advises against it each time.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            net,
+            (torch.zeros(batch, 3, height, width),),
+            str(path),
+            input_names=["image"],
+            output_names=list(OUTPUTS[name]),
+            dynamic_axes={"image": free, **{output: out for output in OUTPUTS[name]}},
+            opset_version=17,
+            dynamo=False,
+        )
     model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {"source": "facenet-pytorch 2.5.3", "licence": LICENCE})
+    onnx.helper.set_model_props(model, {"source": f"facenet-pytorch {version('facenet-pytorch')}", "licence": LICENCE})
     onnx.save(model, str(path))
 
 

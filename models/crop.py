@@ -48,6 +48,6 @@ def crop_face(image: NDArray[np.uint8], box: NDArray[np.float32], spec: CropSpec
 
 def to_input(crops: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.float32]:
     """Normalise crops for the encoder: (N, S, S, 3) uint8 BGR to (N, 3, S, S) float32 RGB."""
-    mean, std = np.float32(spec.mean), np.float32(spec.std)
+    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
     scale, shift = 1 / (255 * std), mean / std
     return np.ascontiguousarray((crops[..., ::-1] * scale - shift).transpose(0, 3, 1, 2), dtype=np.float32)

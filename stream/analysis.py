@@ -36,7 +36,9 @@ class Scorer(Protocol):
 class Follower(Protocol):
     """What the stair needs of a tracker; `stream.tracker.Tracker` is one."""
 
-    last_look: str  # how the last frame was looked at: "detect", "refine" or "none"
+    @property
+    def last_look(self) -> str:
+        """How the last frame was looked at: "detect", "refine" or "none"."""
 
     def update(self, frame: Frame) -> tuple[Track, ...]:
         """The tracks in this frame."""

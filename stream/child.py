@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 STARTING = 3.0  # s that a child may take to start on a busy machine, on top of opening the source
 GRACE = 0.5  # s that a child has to end by itself before it is killed
-LINES, EVERY = 10, 30.0  # lines that one child may log in so many s
+LINES, EVERY = 5, 60.0  # lines that one child may log in so many s
 LONGEST_LINE = 8192  # bytes
 
 
@@ -152,4 +152,3 @@ def _widen(pipe: int) -> None:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
     except (ImportError, AttributeError, OSError):
         log.debug("the pipe keeps its size")
-

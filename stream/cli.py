@@ -13,8 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
-from export import weights_path
 from export.detector import Detector, open_detector
+
+from export import weights_path
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
 from stream import logs

@@ -73,13 +73,13 @@ def _resolution(word: str) -> tuple[int, int]:
 
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "coreml")
 OPTIONS: dict[str, Option] = {
-    "model": Option("name of a detector that ships, or path of an .onnx file with a card", metavar="NAME|FILE"),
+    "model": Option(
+        "name of a detector that ships, or path of an .onnx file with a card", metavar="NAME|FILE"
+    ),
     "provider": Option("what onnxruntime runs on; 'auto' says what it chose", choices=PROVIDERS),
     "threads": Option("threads of each network", _number(1, int)),
     "min_face": Option("smallest face looked for, px", _number(20, int), metavar="PX"),
-    "alert": Option(
-        "where alerts go: console, jsonl:PATH, https://…; repeatable", many=True, metavar="SINK"
-    ),
+    "alert": Option("where alerts go: console, jsonl:PATH, https://…; repeatable", many=True, metavar="SINK"),
     "webhook_secret_file": Option("file with the secret that signs webhooks (HMAC-SHA256)", metavar="FILE"),
     "spool": Option("directory where undelivered webhooks wait on disk", metavar="DIR"),
     "scores": Option("write every score as a JSON line; - is stdout", metavar="PATH"),
@@ -105,7 +105,9 @@ OPTIONS: dict[str, Option] = {
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give a parser the source and a flag for each option; unset flags stay out of the namespace."""
-    parser.add_argument("source", nargs="?", default=argparse.SUPPRESS, help="what to watch: a URL, file or camera")
+    parser.add_argument(
+        "source", nargs="?", default=argparse.SUPPRESS, help="what to watch: a URL, file or camera"
+    )
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same names; flags win over it")
     defaults = {f.name: f.default for f in fields(Settings)}
     for name, option in OPTIONS.items():

@@ -1,5 +1,6 @@
 """From an open PyAV container to Frames: upright BGR pictures with sound times and their damage marked."""
 
+import logging
 import re
 import time
 from collections.abc import Generator, Iterator
@@ -17,9 +18,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stream.errors import NotVideo, NoVideoStream, TooSmall
+from stream.redact import redact
 from stream.sources import SMALLEST, scheme_of
 from stream.timeline import Damage, Timeline
 from stream.values import Frame
+
+log = logging.getLogger(__name__)
 
 LARGEST = 8192 * 8192  # px a picture; what is larger is a damaged header or an attack
 USUAL_RATE = Fraction(25)  # pictures per second where the stream does not tell
@@ -101,7 +105,9 @@ class Painter:
         """(H, W, 3) uint8 BGR, upright. Raises TooSmall, or NotVideo for absurd sizes."""
         width, height = frame.width, frame.height
         if min(width, height) < SMALLEST:
-            raise TooSmall(f"{self._name}: pictures of {width}x{height} px are too small, {SMALLEST} is the least")
+            raise TooSmall(
+                f"{self._name}: pictures of {width}x{height} px are too small, {SMALLEST} is the least"
+            )
         if width * height > LARGEST:
             raise NotVideo(f"{self._name}: pictures of {width}x{height} px are too large")
         bgr = self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
@@ -135,12 +141,14 @@ def pictures(
     context.flags |= Flags.copy_opaque | (Flags.low_delay if live else 0)
     rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
     timeline, damage, painter = Timeline(float(1 / rate)), Damage(), Painter(name)
-    for packet, arrived, lost in _packets(container, stream, progress):
+    # The lines of a live stream reach the user, through the reader's limit; a file's are a matter for experts.
+    level = logging.WARNING if live else logging.DEBUG
+    for packet, arrived, lost in _packets(container, stream, progress, level):
         number = progress.packets
         progress.packets += 1
         stamp = _seconds(packet.pts, packet.time_base)
         damage.packet(number, packet.is_keyframe, stamp, lost or packet.is_corrupt)
-        for frame in _decode(packet, number, arrived, damage):
+        for frame in _decode(packet, number, arrived, damage, level):
             origin, came = frame.opaque if isinstance(frame.opaque, tuple) else (number, arrived)
             shown = _seconds(frame.pts if frame.pts is not None else frame.dts, frame.time_base)
             if frame.is_corrupt:
@@ -162,13 +170,14 @@ def _seconds(stamp: int | None, base: Fraction | None) -> float | None:
 
 
 def _packets(
-    container: InputContainer, stream: VideoStream, progress: Progress
+    container: InputContainer, stream: VideoStream, progress: Progress, level: int
 ) -> Iterator[tuple[av.Packet, float, bool]]:
     """Packets with the moment they came (s, monotonic) and whether some before them were lost."""
     packets = container.demux(stream)
     while True:
         with av.logging.Capture() as lines:
             packet = next(packets, None)
+        _forward(lines, level)
         texts = [text for _, _, text in lines]
         progress.cut |= any("partial file" in t or "ended prematurely" in t for t in texts)
         if packet is None:
@@ -178,11 +187,19 @@ def _packets(
         yield packet, time.monotonic(), any(_LOSS.search(t) for t in texts)
 
 
-def _tells_damage(level: int, text: str) -> bool:
-    return (level <= av.logging.ERROR and not _HARMLESS.search(text)) or text.startswith("concealing")
+def _forward(lines: list[tuple[int, str, str]], level: int) -> None:
+    for grade, part, text in lines:
+        if grade <= av.logging.WARNING:
+            log.log(level, "FFmpeg %s: %s", part, redact(text.strip()))
 
 
-def _decode(packet: av.Packet, number: int, arrived: float, damage: Damage) -> list[av.VideoFrame]:
+def _tells_damage(grade: int, text: str) -> bool:
+    return (grade <= av.logging.ERROR and not _HARMLESS.search(text)) or text.startswith("concealing")
+
+
+def _decode(
+    packet: av.Packet, number: int, arrived: float, damage: Damage, level: int
+) -> list[av.VideoFrame]:
     """The frames that one packet brings out; none where it is beyond repair."""
     packet.opaque = (number, arrived)
     with av.logging.Capture() as lines:
@@ -193,6 +210,7 @@ def _decode(packet: av.Packet, number: int, arrived: float, damage: Damage) -> l
         except av.FFmpegError:
             frames = []
             damage.found(number)
-    if any(_tells_damage(level, text) for level, _, text in lines):
+    _forward(lines, level)
+    if any(_tells_damage(grade, text) for grade, _, text in lines):
         damage.found(number)
     return [frame for frame in frames if isinstance(frame, av.VideoFrame)]

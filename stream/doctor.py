@@ -11,12 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 import av
 import cv2
 import onnxruntime
+from export.detector import open_detector
 
 from export import weights_path
-from export.detector import open_detector
 from export.errors import ModelError
-from stream.providers import NAMES, choose, try_provider
 from stream.errors import ProviderError
+from stream.providers import NAMES, choose, try_provider
 
 _PROTOCOLS = {"rtsp": "rtsp", "hls": "hls", "mpegts": "udp/tcp", "flv": "rtmp", "srt": "srt"}
 
@@ -107,8 +107,10 @@ def _media() -> Iterator[Finding]:
     else:
         yield Finding("PROBLEM", "no H.264 or MPEG-4 encoder: --record and --push cannot work")
     missing = [urls for name, urls in _PROTOCOLS.items() if name not in av.formats_available]
-    yield Finding("note", f"cannot read: {', '.join(missing)}") if missing else Finding(
-        "ok", "reads rtsp, rtmp, srt, http, hls, udp"
+    yield (
+        Finding("note", f"cannot read: {', '.join(missing)}")
+        if missing
+        else Finding("ok", "reads rtsp, rtmp, srt, http, hls, udp")
     )
 
 

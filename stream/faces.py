@@ -76,9 +76,11 @@ class FaceDetector:
         for those wholly outside and those of more than twice its longer side.
         """
         found: list[Face | None] = [None] * len(boxes)
-        squares = square(np.asarray(boxes, np.float32).reshape(-1, 4))
-        possible = squares[:, 2] - squares[:, 0] <= 2 * max(image.shape[:2])  # bounds the padding; no NaN passes
-        inside = np.flatnonzero(possible & _usable(_clip(np.nan_to_num(squares), *image.shape[:2])))
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        finite = np.isfinite(boxes).all(axis=1)
+        squares = square(np.where(finite[:, None], boxes, 0))
+        bounded = squares[:, 2] - squares[:, 0] <= 2 * max(image.shape[:2])  # what is padded costs memory
+        inside = np.flatnonzero(finite & bounded & _usable(_clip(squares, *image.shape[:2])))
         if not len(inside):
             return found
         offsets, points, scores = _run(self._onet, np.stack([_crop(image, box, 48) for box in squares[inside]]))
@@ -168,11 +170,15 @@ def _cells(
     )
 
 
+def _pixels(boxes: Boxes) -> NDArray[np.int64]:
+    """(N, 4) whole pixels left, top, right, bottom, the last two exclusive: MATLAB counted from 1, both inclusive."""
+    return np.trunc(boxes.clip(-1e9, 1e9)).astype(np.int64) - (1, 1, 0, 0)
+
+
 def _clip(boxes: Boxes, height: int, width: int) -> NDArray[np.int64]:
-    """(N, 4) whole pixels left, top, right, bottom within the picture, the last two exclusive."""
-    whole = np.trunc(boxes.clip(-1e9, 1e9)).astype(np.int64)
-    start = np.maximum(whole[:, :2], 1) - 1
-    return np.concatenate([start, np.minimum(whole[:, 2:], (width, height))], axis=1)
+    """The part of each box's pixels that lies within the picture."""
+    pixels = _pixels(boxes)
+    return np.concatenate([np.maximum(pixels[:, :2], 0), np.minimum(pixels[:, 2:], (width, height))], axis=1)
 
 
 def _usable(pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -201,7 +207,7 @@ def _crop(image: NDArray[np.uint8], box: NDArray[np.float32], size: int) -> NDAr
     Outside the picture it is black, as the authors pad it. facenet-pytorch squeezes what is left of the square
     into the crop instead; a face followed like that at the picture's border grows with every frame.
     """
-    left, top, right, bottom = (int(v) for v in np.trunc(box))
+    left, top, right, bottom = (int(v) for v in _pixels(box[None])[0])
     height, width = image.shape[:2]
     patch = image[max(top, 0) : bottom, max(left, 0) : right]
     outside = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from export.card import Thresholds
 from stream.values import Alert, Phase, Score, State
 
-_RANK = (State.NO_FACE, State.CLEAR, State.UNCERTAIN, State.SUSPICIOUS, State.ALERT)  # what a headline shows first
+_RANK = (
+    State.NO_FACE,
+    State.CLEAR,
+    State.UNCERTAIN,
+    State.SUSPICIOUS,
+    State.ALERT,
+)  # what a headline shows first
 
 
 @dataclass(frozen=True, slots=True)

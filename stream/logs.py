@@ -26,7 +26,9 @@ def set_up(style: str, quiet: bool) -> None:
     """Log to stderr. style: "text" or "json". quiet: errors only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _Json() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        _Json()
+        if style == "json"
+        else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     )
     handler.addFilter(RedactingFilter())
     root = logging.getLogger()

@@ -140,7 +140,9 @@ def curve_tile(
     tile = blank(height, width, PLATE)
     line = max(round(em / 9), 2)
     inset = 2 * line + 1
-    tile[height // 2, inset : width - inset : max(em // 3, 2)] = DIM
+    dot = max(em // 16, 1)
+    for left in range(inset, width - inset, max(em // 3, 2)):
+        tile[height // 2 : height // 2 + dot, left : left + dot] = DIM
     tile[height - inset : height - inset + max(line // 2, 1), inset : width - inset] = GRID
     points = np.array(history[-CURVE_POINTS:], np.float64).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]

@@ -25,7 +25,7 @@ _IDLE_DRAW = 0.5  # s between two pictures of a stream that delivers none
 
 
 class Observer(Protocol):
-    """Sees every result, in the analysing thread; must not block. Status lines and score logs are observers."""
+    """Sees every result, in the analysing thread; must not block. Status line and score log are such."""
 
     def see(self, result: Result, health: Health) -> None:
         """One analysed frame."""
@@ -47,7 +47,12 @@ class Pump:
         health: Health,
     ) -> None:
         """health: what is known before the first frame; source and provider stay."""
-        self._analysis, self._dispatcher, self._views, self._observers = analysis, dispatcher, views, observers
+        self._analysis, self._dispatcher, self._views, self._observers = (
+            analysis,
+            dispatcher,
+            views,
+            observers,
+        )
         self._meter, self._health = meter, health
         self._recent: deque[float] = deque(maxlen=600)  # s, when frames were analysed
         self._last: Result | None = None
@@ -145,5 +150,3 @@ class Pump:
             self._recent.popleft()
         span = self._recent[-1] - self._recent[0]
         return (len(self._recent) - 1) / span if span > 0 else 0.0
-
-

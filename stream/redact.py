@@ -84,15 +84,18 @@ class Secrets:
             spellings = self._spellings | fresh
             if len(spellings) > MOST:
                 raise ValueError(f"more than {MOST} spellings of secrets")
-            self._spellings = spellings
-            # Longest first: a secret that begins with another one is hidden whole.
-            ordered = sorted(spellings, key=lambda s: (-len(s), s))
-            self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+            self._spellings, self._pattern = spellings, None
 
     def hide(self, text: str) -> str:
         """`text` without any registered secret."""
         pattern = self._pattern
-        return pattern.sub(HIDDEN, text) if pattern else text
+        if pattern is None:
+            with self._lock:
+                # Longest first: a secret that begins with another one is hidden whole.
+                ordered = sorted(self._spellings, key=lambda s: (-len(s), s))
+                # Without any: a pattern that never matches.
+                pattern = self._pattern = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+        return pattern.sub(HIDDEN, text)
 
 
 SECRETS = Secrets()  # of this process

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while it runs: a status line for live sources, a bar for files; and the score log."""
+"""What can be followed while it runs: a status line for live sources, a bar for files, the score log."""
 
 import json
 import logging

@@ -64,7 +64,7 @@ class Target:
 
     def distance(self, face: Face, time: float) -> float:
         """How far a face is from where this one should be, 0..1 of what it may; inf beyond or of another size."""
-        box = self.motion.expected(time)
+        box = self.motion.smoothed(time)[0]
         side, other = _side(box), _side(face.box)
         if self.lost_scene:
             return 0.0

@@ -107,7 +107,7 @@ class Tracker:
         if not known:
             return []
         self.last_look, claims = "refine", []
-        places = np.stack([target.motion.expected(time) for target in known])
+        places = np.stack([target.motion.smoothed(time)[0] for target in known])
         crowded = self._crowded(time)
         for target, face in zip(known, self._looker.refine(image, places), strict=True):
             if face is None or not _sound(face) or not np.isfinite(target.distance(face, time)):
@@ -161,7 +161,7 @@ class Tracker:
 
     def _taken(self, face: Face, time: float) -> bool:
         """Whether a face is that of a target in sight."""
-        boxes = [target.motion.expected(time) for target in self._targets if target.seen]
+        boxes = [target.motion.smoothed(time)[0] for target in self._targets if target.seen]
         return overlap(face.box[None], np.array(boxes, np.float32).reshape(-1, 4)).max(initial=0) > SAME_PLACE
 
     def _costs(self, faces: list[Face], looks: list[Looks], time: float) -> NDArray[np.float64]:
@@ -177,7 +177,7 @@ class Tracker:
 
     def _crowded(self, time: float) -> set[int]:
         """The ids of targets that should be where another one is too."""
-        boxes = np.array([target.motion.expected(time) for target in self._targets], np.float32).reshape(-1, 4)
+        boxes = np.array([target.motion.smoothed(time)[0] for target in self._targets], np.float32).reshape(-1, 4)
         several = (overlap(boxes, boxes) > NEAR).sum(axis=1) > 1
         return {target.id for target, many in zip(self._targets, several, strict=True) if many}
 

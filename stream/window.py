@@ -34,7 +34,9 @@ class Window:
         """seconds: length. rate: samples a second; both bound the number of samples kept."""
         self._seconds = seconds
         # A pacer's grace can put one sample more than seconds * rate into the window.
-        self._samples: deque[tuple[float, NDArray[np.float32], float]] = deque(maxlen=int(seconds * rate + 1.5))
+        self._samples: deque[tuple[float, NDArray[np.float32], float]] = deque(
+            maxlen=int(seconds * rate + 1.5)
+        )
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -50,4 +52,5 @@ class Window:
 
     def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (T, D) and weights (T,), oldest first. Raises ValueError when it is empty."""
-        return np.stack([f for _, f, _ in self._samples]), np.float32([w for _, _, w in self._samples])
+        _, features, weights = zip(*self._samples, strict=True)
+        return np.stack(features), np.array(weights, np.float32)

@@ -113,7 +113,9 @@ def _quick(codec: str) -> dict[str, str]:
 def write_sound(path: Path, seconds: float = 0.5) -> Path:
     """A file with a tone and no video."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=8000, layout="mono")
+        stream = container.add_stream(
+            "aac" if path.suffix == ".mp4" else "pcm_s16le", rate=8000, layout="mono"
+        )
         tone = (8000 * np.sin(np.arange(int(8000 * seconds)) * 0.3)).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
         frame.sample_rate = 8000
@@ -166,7 +168,7 @@ def damaged(path: Path, source: Path, harm: Callable[[int, bytes], bytes | None]
             if data is None:
                 continue
             copy = av.Packet(data)
-            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts or packet.pts, packet.time_base
+            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
             copy.is_keyframe, copy.stream = packet.is_keyframe, stream
             broken.mux(copy)
     return path

@@ -93,44 +93,51 @@ def health(**changes: object) -> Health:
     return Health(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def scenes() -> dict[str, tuple[Result, Health]]:
-    """All the pictures of the gallery by name."""
-    out: dict[str, tuple[Result, Health]] = {}
-    for name, (w, h) in SIZES.items():
-        for count in (0, 1, 2, 5, 12):
-            kind = ("busy", "dark", "bright")[count % 3]
-            out[f"{name}-{count}"] = result(background(w, h, kind), crowd(w, h, count, 60)), health()
-        s = 0.4 * min(w, h)
-        edges = [(-s / 3, -s / 3), (w - 0.7 * s, -s / 4), (-s / 4, h - 0.7 * s), (w - 0.6 * s, h - 0.6 * s)]
-        edges += [(w / 2 - s * 0.6, h / 2 - s / 2), (w / 2 - s * 0.1, h / 2 - s / 2)]
-        views = tuple(
-            face(i + 1, (x, y, x + 0.85 * s, y + s), STATES[i % 5], 60, "turned away")
-            for i, (x, y) in enumerate(edges)
-        )
-        out[f"{name}-edges"] = (
-            result(background(w, h, "busy"), views),
-            health(source=LONG, provider="TensorRT", age=2.31),
-        )
-        huge = (face(1, (-0.1 * w, -0.2 * h, 1.1 * w, 1.2 * h), State.SUSPICIOUS, 60),)
-        out[f"{name}-huge"] = (
-            result(background(w, h, "bright"), huge),
-            health(note="the server sends damaged pictures"),
-        )
-        gone = health(
-            connected=False, fps=0.0, age=8.2, source=LONG, note="reconnecting in 4 s: connection refused"
-        )
-        out[f"{name}-lost"] = result(background(w, h, "busy"), crowd(w, h, 2, 60)), gone
-    return out
+def names() -> list[str]:
+    """The gallery's pictures: a size and a situation."""
+    kinds = ("0", "1", "2", "5", "12", "edges", "huge", "lost")
+    return [f"{size}-{kind}" for size in SIZES for kind in kinds]
+
+
+def scene(name: str) -> tuple[Result, Health]:
+    """One picture of the gallery before it is drawn on, and the stream's health in it."""
+    size, kind = name.split("-")
+    w, h = SIZES[size]
+    if kind.isdigit():
+        light = ("busy", "dark", "bright")[int(kind) % 3]
+        return result(background(w, h, light), crowd(w, h, int(kind), 60)), health()
+    if kind == "edges":
+        ill = health(source=LONG, provider="TensorRT", age=2.31)
+        return result(background(w, h, "busy"), at_the_edges(w, h)), ill
+    if kind == "huge":
+        one = (face(1, (-0.1 * w, -0.2 * h, 1.1 * w, 1.2 * h), State.SUSPICIOUS, 60),)
+        return result(background(w, h, "bright"), one), health(note="the server sends damaged pictures")
+    gone = health(
+        connected=False, fps=0.0, age=8.2, source=LONG, note="reconnecting in 4 s: connection refused"
+    )
+    return result(background(w, h, "busy"), crowd(w, h, 2, 60)), gone
+
+
+def at_the_edges(w: int, h: int) -> tuple[TrackView, ...]:
+    """Faces half outside at the four corners, and two that overlap in the middle."""
+    s = 0.4 * min(w, h)
+    corners = [(-s / 3, -s / 3), (w - 0.7 * s, -s / 4), (-s / 4, h - 0.7 * s), (w - 0.6 * s, h - 0.6 * s)]
+    corners += [(w / 2 - s * 0.6, h / 2 - s / 2), (w / 2 - s * 0.1, h / 2 - s / 2)]
+    return tuple(
+        face(i + 1, (x, y, x + 0.85 * s, y + s), STATES[i % 5], 60, "turned away")
+        for i, (x, y) in enumerate(corners)
+    )
 
 
 def main(folder: str) -> None:
-    """Write the gallery as PNG files."""
+    """Write the gallery as PNG files, and what each cost."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    for name, (scene, state) in scenes().items():
-        draw(scene, state)
+    for name in names():
+        what, how = scene(name)
+        draw(what, how)
         begin = time.perf_counter()
-        picture = draw(scene, state)
+        picture = draw(what, how)
         sys.stdout.write(f"{name:18} {1000 * (time.perf_counter() - begin):6.2f} ms\n")
         cv2.imwrite(str(target / f"{name}.png"), picture)
 

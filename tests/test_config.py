@@ -28,7 +28,9 @@ def test_defaults():
 
 
 def test_flags(tmp_path):
-    got = parse("0", "--alert", "console", "--alert", "jsonl:a", "--resolution", "640x480", "--meter", "--quiet")
+    got = parse(
+        "0", "--alert", "console", "--alert", "jsonl:a", "--resolution", "640x480", "--meter", "--quiet"
+    )
     assert got.alert == ("console", "jsonl:a")
     assert got.resolution == (640, 480)
     assert got.meter == "-"

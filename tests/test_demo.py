@@ -1,4 +1,4 @@
-"""The demo clip: a moving face in every picture, the same chain in both halves, another face in the second."""
+"""The demo clip: a moving face in every picture, one chain for both halves, another face in the second."""
 
 import time
 from collections.abc import Iterator

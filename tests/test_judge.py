@@ -1,5 +1,6 @@
 """The judge, fed by hand and by chance: states, hysteresis, and the lives of alerts."""
 
+import itertools
 from collections import defaultdict
 
 import pytest
@@ -151,7 +152,7 @@ def test_every_alert_lives_one_whole_life(plan):
         assert phases[-1] is Phase.CLOSED
         assert set(phases[1:-1]) <= {Phase.UPDATED}
         assert len({e.track for e in events}) == 1
-        assert all(a.end <= b.end and a.peak <= b.peak for a, b in zip(events, events[1:], strict=False))
+        assert all(a.end <= b.end and a.peak <= b.peak for a, b in itertools.pairwise(events))
 
 
 @given(moments)

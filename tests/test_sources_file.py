@@ -106,7 +106,9 @@ def test_skewed_matrix_leaves_a_picture_whole() -> None:
     ],
 )
 def test_odd_pixel_formats_keep_their_colours(tmp_path: Path, codec: str, pix_fmt: str, suffix: str) -> None:
-    path = write_clip(tmp_path / f"odd.{suffix}", [quadrants(128, 96)] * 3, codec=codec, pix_fmt=pix_fmt, options={})
+    path = write_clip(
+        tmp_path / f"odd.{suffix}", [quadrants(128, 96)] * 3, codec=codec, pix_fmt=pix_fmt, options={}
+    )
     frames = read(path)
     assert len(frames) == 3
     assert frames[0].image.shape == (96, 128, 3)
@@ -217,7 +219,8 @@ def test_bad_files_have_one_clear_line(
 
 
 @pytest.mark.parametrize(
-    ("suffix", "muxer"), [("mp4", {"movflags": "faststart"}), ("mp4", {"movflags": "frag_keyframe"}), ("mkv", {})]
+    ("suffix", "muxer"),
+    [("mp4", {"movflags": "faststart"}), ("mp4", {"movflags": "frag_keyframe"}), ("mkv", {})],
 )
 def test_truncated_file_gives_all_it_has_and_then_says_so(
     tmp_path: Path, suffix: str, muxer: dict[str, str]
@@ -244,7 +247,9 @@ def test_damage_is_marked_until_the_next_key_frame(tmp_path: Path, b_frames: int
     truth = read_all(whole)
     frames = read(broken)
     number = [round(f.time * 30) for f in frames]
-    wrong = {n for n, f in zip(number, frames, strict=True) if np.abs(f.image.astype(int) - truth[n]).mean() > 0.5}
+    wrong = {
+        n for n, f in zip(number, frames, strict=True) if np.abs(f.image.astype(int) - truth[n]).mean() > 0.5
+    }
     marked = {n for n, f in zip(number, frames, strict=True) if f.corrupt}
     assert wrong <= marked
     assert marked

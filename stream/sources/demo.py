@@ -6,6 +6,7 @@ colour, jittering, blended with a soft mask.
 """
 
 import json
+import logging
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from stream.sources import SourceOptions, file
 from stream.values import Frame
+
+log = logging.getLogger(__name__)
 
 SCHEMES = ("demo",)
 LIVE = False
@@ -42,6 +45,7 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
     """Make the clip in a temporary folder, read it as any file is read, remove it when reading ends."""
     with tempfile.TemporaryDirectory(prefix="facewitness-demo-") as folder:
         path = Path(folder) / "demo.mp4"
+        log.info("making the demo clip")
         make_clip(path)
         yield from file.frames(str(path), options)
 

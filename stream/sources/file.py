@@ -74,7 +74,9 @@ def _open(path: str, name: str) -> av.container.InputContainer:
             container = av.open(f"file:{path}")
     except av.FFmpegError as error:
         if head[4:8] == b"ftyp" and any("moov atom not found" in text for _, _, text in lines):
-            raise Truncated(f"{name}: the file is cut off before its index (moov), nothing in it can be read") from None
+            raise Truncated(
+                f"{name}: the file is cut off before its index (moov), nothing in it can be read"
+            ) from None
         raise NotVideo(f"{name}: not a video that can be read ({error.strerror})") from None
     if container.format.name == "tty":  # FFmpeg paints any .txt as a film of its letters
         container.close()

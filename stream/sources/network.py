@@ -5,6 +5,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 import av
+import av.logging
 from av.container import InputContainer
 
 from stream.decode import hear_ffmpeg, pictures
@@ -31,9 +32,14 @@ LATE = 1.0  # s that a paced stream may fall behind its clock before the clock i
 # FFmpeg's defaults wait a second to learn the stream and then hand over what piled up meanwhile.
 _PROBE = {"probesize": "100000", "analyzeduration": "200000"}
 _HTTP_PROBE = {"probesize": "1000000", "analyzeduration": "1000000", "live_start_index": "-1"}
-_RTSP = {"analyzeduration": "50000", "allowed_media_types": "video", "max_delay": "200000", "buffer_size": "2097152"}
+_RTSP = {
+    "analyzeduration": "50000",
+    "allowed_media_types": "video",
+    "max_delay": "200000",
+    "buffer_size": "2097152",
+}
 _UDP = {"buffer_size": "2097152", "overrun_nonfatal": "1"}
-_SECURE = ("rtsps", "https", "tls", "rtmps")
+_PLAIN = ("http", "https", "hls", "udp", "tcp", "tls")  # carry anything, video or not
 
 
 def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
@@ -57,11 +63,14 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
 def _open(url: str, name: str, options: SourceOptions) -> InputContainer:
     scheme = scheme_of(url)
     address = url[4:] if scheme == "hls" and not url.lower().startswith("hls://") else url
+    timeout = (options.open_timeout, options.stall)
+    begin = time.monotonic()
     try:
-        return av.open(
-            address, options=_settings(scheme, options), timeout=(options.open_timeout, options.stall)
-        )
+        with av.logging.Capture():  # what it says is in the error
+            return av.open(address, options=_settings(scheme, options), timeout=timeout)
     except av.FFmpegError as error:
+        if time.monotonic() - begin >= options.open_timeout:  # FFmpeg then gives whatever reason
+            raise Unreachable(f"{name}: no answer within {options.open_timeout:g} s") from None
         raise _refused(error, name, scheme, options) from None
 
 
@@ -95,6 +104,8 @@ def _refused(error: av.FFmpegError, name: str, scheme: str, options: SourceOptio
     if isinstance(error, av.error.EOFError):
         return Unreachable(f"{name}: the server closed the connection")
     if isinstance(error, av.error.InvalidDataError | av.error.DemuxerNotFoundError):
+        if scheme not in _PLAIN:
+            return Unreachable(f"{name}: what answers there does not speak {scheme}")
         return NotVideo(f"{name}: what the server sends is not a video that can be read")
     if isinstance(error, av.error.OSError) and error.errno == 5:  # EIO: also what a name lookup fails with
         return Unreachable(f"{name}: cannot be reached (no such host, or the connection broke)")

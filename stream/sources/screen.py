@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import av
+import av.logging
 
 from stream.decode import hear_ffmpeg, pictures
 from stream.errors import Ended, Frozen, NoDevice
@@ -35,7 +36,8 @@ def grabber(url: str, platform: str, display: str, options: SourceOptions) -> Gr
     """
     target = url.partition(":")[2].removeprefix("//")
     window = target[7:] if target.startswith("window=") else ""
-    asked = {"framerate": f"{options.rate or RATE:g}"}
+    # Without analysis: FFmpeg would hand over its first pictures only when they are old.
+    asked = {"framerate": f"{options.rate or RATE:g}", "probesize": "32", "analyzeduration": "0"}
     if options.resolution:
         asked["video_size"] = "{}x{}".format(*options.resolution)
     if platform == "win32":
@@ -59,12 +61,13 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
     if ask.format not in av.formats_available:
         raise NoDevice(f"{url}: this build of FFmpeg has no {ask.format}")
     try:
-        container = av.open(
-            ask.target,
-            format=ask.format,
-            options=ask.options,
-            timeout=(options.open_timeout, options.stall),
-        )
+        with av.logging.Capture():  # what it says is in the error
+            container = av.open(
+                ask.target,
+                format=ask.format,
+                options=ask.options,
+                timeout=(options.open_timeout, options.stall),
+            )
     except av.FFmpegError as error:
         raise NoDevice(f"{url}: {ask.format} cannot capture {ask.target} ({error.strerror})") from None
     with container:

@@ -53,7 +53,9 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
                     raise Frozen(f"webcam {device}: no picture for {arrived - asked:.0f} s")
                 raise Ended(f"webcam {device}: gives no more pictures")
             if min(image.shape[:2]) < SMALLEST:
-                raise TooSmall(f"webcam {device}: pictures of {image.shape[1]}x{image.shape[0]} px are too small")
+                raise TooSmall(
+                    f"webcam {device}: pictures of {image.shape[1]}x{image.shape[0]} px are too small"
+                )
             # retrieve() may hand out the driver's own memory, which the next picture overwrites.
             yield Frame(np.array(image), timeline.place(None, arrived), arrived, index)
             index += 1
@@ -74,7 +76,9 @@ def _check(device: int | str) -> None:
     path = Path(f"/dev/video{device}" if isinstance(device, int) else device)
     if not path.exists():
         found = sorted(str(p) for p in Path("/dev").glob("video*"))
-        raise NoDevice(f"{path}: no such camera; {'there are ' + ', '.join(found) if found else 'there is none'}")
+        raise NoDevice(
+            f"{path}: no such camera; {'there are ' + ', '.join(found) if found else 'there is none'}"
+        )
 
 
 def _configure(camera: "cv2.VideoCapture", options: SourceOptions) -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from stream.errors import OutputError
@@ -56,7 +55,6 @@ class Recorder:
         self._queue: deque[Picture] = deque()
         self._change = threading.Condition()
         self._ending = self._broken = False
-        self._container: OutputContainer | None = None
         self._writer: VideoWriter | None = None
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
         self._thread.start()
@@ -94,14 +92,12 @@ class Recorder:
         try:
             while (picture := self._take()) is not None:
                 self._record(*picture)
-            if self._writer:
-                self._writer.finish()
         except Exception as error:  # a full disk, an encoder that fails: the pump goes on without a recording
             self._fail(error)
         finally:
-            if self._container:
+            if self._writer:
                 try:
-                    self._container.close()
+                    self._writer.close()
                 except Exception as error:
                     self._fail(error)
 
@@ -116,12 +112,12 @@ class Recorder:
         if self._writer is None:
             name, options = self._format
             # "file:" keeps FFmpeg from reading a protocol into a name with a colon.
-            self._container = av.open(f"file:{self.path}", "w", format=name, options=options)
+            container = av.open(f"file:{self.path}", "w", format=name, options=options)
             size = image.shape[1], image.shape[0]
             preset = {
                 "preset": "veryfast" if self._wait else "ultrafast"
             }  # live, the processor is needed elsewhere
-            self._writer = VideoWriter(self._container, size, self._rate, preset)
+            self._writer = VideoWriter(container, size, self._rate, preset)
             log.info("recording to %s with %s", self.path, self.encoder)
         self._writer.write(image, time)
         self.recorded += 1

@@ -124,6 +124,32 @@ class VideoWriter:
             self._key, frame.pict_type = frame.pts, PictureType.I
         self._container.mux(self._stream.encode(frame))
 
-    def finish(self) -> None:
-        """Hand on what the encoder holds back."""
-        self._container.mux(self._stream.encode(None))
+    def close(self) -> None:
+        """Hand on what the encoder holds back and end the container. Raises av.error.FFmpegError."""
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+
+
+class RawWriter:
+    """Unpacked pictures of the first one's size, as virtual cameras take them (YUY2)."""
+
+    def __init__(self, container: OutputContainer, size: tuple[int, int]) -> None:
+        """size: (width, height) px of the first picture. Raises av.error.FFmpegError."""
+        self.width, self.height = (n + n % 2 for n in size)
+        self._container = container
+        self._stream = cast(VideoStream, container.add_stream("rawvideo", rate=30))
+        self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuyv422"
+        self._timeline = Timeline(30)
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
+        """Hand on one picture. Raises av.error.FFmpegError."""
+        frame = av.VideoFrame.from_ndarray(fit(image, self.width, self.height), format="bgr24")
+        frame = frame.reformat(format="yuyv422")
+        frame.pts, frame.time_base = self._timeline.place(time), Fraction(1, CLOCK)
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """End the container."""
+        self._container.close()
