@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = Path(__file__).parent / "weights"
 LICENCE = "MIT (facenet-pytorch, Tim Esler; davidsandberg/facenet, David Sandberg; MTCNN, Kaipeng Zhang)"
-TOLERANCE = 1e-5  # of probabilities and of offsets in parts of a box: a thousandth of a pixel on a 100 px face
+TOLERANCE = 1e-5  # of probabilities, and of offsets in parts of a box: 0.001 px on a face of 100 px
 OUTPUTS = {
     "pnet": ("offsets", "probabilities"),
     "rnet": ("offsets", "probabilities"),
@@ -36,10 +36,11 @@ PROBES = {
 def export_net(name: str, net: nn.Module, path: Path) -> None:
     """Write one network, "pnet", "rnet" or "onet", with the batch (PNet: the sides too) left free."""
     batch, height, width = PROBES[name][0]
+    source = f"facenet-pytorch {version('facenet-pytorch')}"
     free = {0: "batch", 2: "height", 3: "width"} if name == "pnet" else {0: "batch"}
     out = {0: "batch", 2: "rows", 3: "columns"} if name == "pnet" else {0: "batch"}
     with warnings.catch_warnings():
-        # The older exporter keeps these graphs as small as they are drawn; PyTorch advises against it each time.
+        # The older exporter keeps these graphs as small as they are drawn; PyTorch advises against it.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             net,
@@ -47,12 +48,12 @@ def export_net(name: str, net: nn.Module, path: Path) -> None:
             str(path),
             input_names=["image"],
             output_names=list(OUTPUTS[name]),
-            dynamic_axes={"image": free, **{output: out for output in OUTPUTS[name]}},
+            dynamic_axes={"image": free, **dict.fromkeys(OUTPUTS[name], out)},
             opset_version=17,
             dynamo=False,
         )
     model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {"source": f"facenet-pytorch {version('facenet-pytorch')}", "licence": LICENCE})
+    onnx.helper.set_model_props(model, {"source": source, "licence": LICENCE})
     onnx.save(model, str(path))
 
 

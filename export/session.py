@@ -28,7 +28,9 @@ def open_session(
     if not isinstance(model, bytes) and not Path(model).is_file():
         raise ModelError(f"no model file at {model}")
     if wanted == CUDA:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot find; the check below says it
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # it prints what it cannot find; the check below says it
             ort.preload_dlls()  # from the NVIDIA wheels of the [cuda] extra
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,1 +1,1 @@
-"""Networks, data and training: what a detector is and how it learns. Importing this package loads no torch."""
+"""Networks, data and training: what a detector is and how it learns. Importing it loads no torch."""

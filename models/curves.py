@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
-KINDS = {"loss": "loss", "video_frame_auc": "AUC, held-apart video frames", "made_auc": "AUC, held-apart made pairs"}
+KINDS = {
+    "loss": "loss",
+    "video_frame_auc": "AUC, held-apart video frames",
+    "made_auc": "AUC, held-apart made pairs",
+}
 
 
 def draw(log: Path, picture: Path) -> None:

@@ -16,7 +16,7 @@ from models.splits import NEVER_TRAINED, folder_of, is_fake, is_training, prepar
 WORKING_FACE = 220.0  # px: larger faces are shrunk before anything is made of them
 PAD = 0.3  # of the box's longer side, mirrored around tight pictures
 DONOR_CANDIDATES = 64
-VIDEO_BOX = np.float32([0.5 - 0.5 / CROP_MARGIN] * 2 + [0.5 + 0.5 / CROP_MARGIN] * 2) * CROP_SIZE
+VIDEO_BOX = np.array([0.5 - 0.5 / CROP_MARGIN] * 2 + [0.5 + 0.5 / CROP_MARGIN] * 2, np.float32) * CROP_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,13 @@ class Clip:
     crops: NDArray[np.uint8]  # (N, 256, 256, 3) BGR
     times: NDArray[np.float32]  # (N,) s
     points: NDArray[np.float32]  # (N, 68, 2) px in the crop
+    weights: NDArray[np.float32]  # (N,) 0..1, the live system's quality of each crop
 
     @staticmethod
     def load(path: Path) -> "Clip":
         """Read what models.prepare wrote."""
         with np.load(path) as saved:
-            return Clip(path.stem, saved["crops"], saved["times"], saved["points"])
+            return Clip(path.stem, saved["crops"], saved["times"], saved["points"], saved["weights"])
 
     def face(self, index: int) -> FacePicture:
         """One of its frames as a picture with a face."""
@@ -107,10 +108,10 @@ class Pairs:
         return Pairs(Stills(data, prepared), load_clips(prepared), spec, pairs, seed)
 
     def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Crops (2 * pairs, S, S, 3) uint8 BGR, reals and fakes in turn, and labels (2 * pairs,), 1 = fake."""
+        """Crops (2 * pairs, S, S, 3) uint8 BGR, reals and fakes in turn, and labels (2 * pairs,): 1 fake."""
         rng = np.random.default_rng((self.seed, step))
         crops = [crop for _ in range(self.pairs) for crop in self.pair(rng)]
-        return np.stack(crops), np.tile(np.float32([0, 1]), self.pairs)
+        return np.stack(crops), np.tile(np.array([0, 1], np.float32), self.pairs)
 
     def pair(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """One real crop and its fake, (S, S, 3) uint8 BGR."""
@@ -147,7 +148,9 @@ def held_stills(stills: Stills, count: int) -> NDArray[np.intp]:
 
 def labelled_pairs(clips: list[Clip]) -> list[tuple[Clip, Clip]]:
     """Each labelled fake of FaceForensics++ with the original it was made from, where both are there."""
-    reals = {(c.name.split("__")[1], c.name.split("__")[-1]): c for c in clips if "real" in c.name.split("__")}
+    reals = {
+        (c.name.split("__")[1], c.name.split("__")[-1]): c for c in clips if "real" in c.name.split("__")
+    }
     found = []
     for clip in clips:
         if folder_of(clip.name) == "faceforensics" and is_fake(clip.name):

@@ -1,7 +1,7 @@
 """What a picture goes through on its way to a live detector: light, lens, camera, resizing, an encoder.
 
-A Degradation is drawn once and applied to the real and the fake picture of a pair alike, or to all frames of a
-clip: nothing of it may tell the classes apart.
+A Degradation is drawn once and applied to the real and the fake picture of a pair alike, or to all frames of
+a clip: nothing of it may tell the classes apart.
 """
 
 import io
@@ -66,9 +66,9 @@ class Degradation:
     def moved_box(self, box: NDArray[np.float32], before: Image, after: Image) -> NDArray[np.float32]:
         """Where a box (4,) of a picture lies once it was degraded."""
         sx, sy = after.shape[1] / before.shape[1], after.shape[0] / before.shape[0]
-        x1, y1, x2, y2 = box * np.float32([sx, sy, sx, sy])
+        x1, y1, x2, y2 = box * np.array([sx, sy, sx, sy], np.float32)
         width = after.shape[1]
-        return np.float32([width - x2, y1, width - x1, y2] if self.flip else [x1, y1, x2, y2])
+        return np.array([width - x2, y1, width - x1, y2] if self.flip else [x1, y1, x2, y2], np.float32)
 
     def _one(self, image: Image, scale: float, rng: np.random.Generator) -> Image:
         height, width = (max(round(n * scale / 2) * 2, 16) for n in image.shape[:2])  # 4:2:0 wants even sides
@@ -84,7 +84,7 @@ class Degradation:
             x = sharpen(x, self.sharp, 1.0)
         if self.grey:
             x = np.repeat(cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
-        ramp = np.linspace(0, 1, 256)[:, None] * np.float64(self.gain)
+        ramp = np.linspace(0, 1, 256)[:, None] * np.array(self.gain)
         table = np.clip(255 * np.clip(ramp, 0, None) ** self.gamma, 0, 255)
         x = np.stack([table[:, c].astype(np.float32)[x[..., c]] for c in range(3)], axis=-1)
         if self.noise:
@@ -94,14 +94,21 @@ class Degradation:
     def _encode(self, frames: list[Image]) -> list[Image]:
         if self.codec == "jpeg":
             quality = [cv2.IMWRITE_JPEG_QUALITY, self.loss]
-            return [cv2.imdecode(cv2.imencode(".jpg", f, quality)[1], cv2.IMREAD_COLOR) for f in frames]
+            return [_jpeg(frame, quality) for frame in frames]
         if self.codec == "h264":
             return h264(frames, self.loss)
         return frames
 
 
+def _jpeg(image: Image, quality: list[int]) -> Image:
+    decoded = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise RuntimeError("OpenCV does not read the JPEG that it wrote")
+    return decoded.astype(np.uint8, copy=False)
+
+
 def h264(frames: list[Image], crf: int) -> list[Image]:
-    """The frames after libx264 at a constant rate factor and back: real blocking, real motion compensation."""
+    """The frames after libx264 at a constant rate factor and back: real blocking and motion."""
     buffer = io.BytesIO()
     height, width = frames[0].shape[:2]
     with av.open(buffer, "w", format="matroska") as out:
@@ -113,9 +120,11 @@ def h264(frames: list[Image], crf: int) -> list[Image]:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="bgr24")))
         out.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as back:
+    with av.open(buffer, "r") as back:
         back.streams.video[0].thread_count = 1
-        decoded = [frame.to_ndarray(format="bgr24") for frame in back.decode(video=0)]
+        decoded = [
+            frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False) for frame in back.decode(video=0)
+        ]
     if len(decoded) != len(frames):
         raise RuntimeError(f"libx264 gave {len(decoded)} frames back of {len(frames)}")
     return decoded

@@ -53,13 +53,15 @@ def from_five(five: Points, shape: Points) -> Points:
 
 
 def hull(points: Points, part: str) -> NDArray[np.int32]:
-    """The convex hull (K, 1, 2) of a part: "whole" (with some forehead), "inner", "lower", "mouth", "eyes"."""
+    """The convex hull (K, 1, 2) of a part: "whole" (and some forehead), "inner", "lower", "mouth", "eyes"."""
     eyes, mouth = points[EYES], points[MOUTH]
     up = eyes.mean(0) - mouth.mean(0)  # from mouth to eyes: the face's own upward direction
     if part == "whole":
         chosen = np.vstack([points, points[BROWS] + 0.35 * up])
     elif part == "inner":
-        chosen = np.vstack([points[BROWS], points[NOSE], mouth, points[[3, 13, 5, 11]] * 0.6 + mouth.mean(0) * 0.4])
+        chosen = np.vstack(
+            [points[BROWS], points[NOSE], mouth, points[[3, 13, 5, 11]] * 0.6 + mouth.mean(0) * 0.4]
+        )
     elif part == "lower":
         chosen = np.vstack([points[2:15], points[29:36], mouth])
     elif part == "mouth":

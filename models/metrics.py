@@ -1,4 +1,4 @@
-"""Figures of merit for a detector: ROC AUC, its bootstrap interval, pairs, thresholds at a false-positive rate."""
+"""Figures of merit for a detector: ROC AUC, its interval, pairs, thresholds at a false-positive rate."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,7 @@ def auc(real: ArrayLike, fake: ArrayLike) -> float:
 def auc_interval(
     real: ArrayLike, fake: ArrayLike, draws: int = 2000, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of the AUC, reals and fakes drawn apart (Efron & Tibshirani 1993, ch. 13)."""
+    """The AUC's percentile bootstrap interval (Efron & Tibshirani 1993, ch. 13); each side is drawn apart."""
     r, f = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     if not len(r) or not len(f):
         return float("nan"), float("nan")

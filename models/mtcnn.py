@@ -39,7 +39,7 @@ class PNet(nn.Module):
         self.conv4_2 = nn.Conv2d(32, 4, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image: (N, 3, H, W) RGB in [-1, 1]. Returns box offsets (N, 4, h, w), class probabilities (N, 2, h, w)."""
+        """image: (N, 3, H, W) RGB in [-1, 1]. Returns offsets (N, 4, h, w), probabilities (N, 2, h, w)."""
         x = self.pool1(self.prelu1(self.conv1(image)))
         x = self.prelu3(self.conv3(self.prelu2(self.conv2(x))))
         return self.conv4_2(x), torch.softmax(self.conv4_1(x), dim=1)

@@ -11,7 +11,7 @@ NEVER_TRAINED = ("deepfacelive", "dfdc")
 
 
 def folder_of(name: str) -> str:
-    """"faceforensics__c40__real__183" -> "faceforensics"."""
+    """ "faceforensics__c40__real__183" -> "faceforensics"."""
     return name.split("__", 1)[0]
 
 

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from models.crop import CropSpec, crop_face
-from models.dataset import VIDEO_BOX, Mix, Pairs, held_stills
+from models.crop import CropSpec
+from models.dataset import Pairs
 from models.efficientnet_lite import FaceEncoder, imagenet_trunk
-from models.metrics import auc
-from models.splits import is_fake, is_training
+from models.exam import Exam
 
 SPEC = CropSpec(size=192, margin=1.3)
 
@@ -110,11 +109,16 @@ class Trainer:
         done = min((step - r.warmup) / max(1, r.steps - r.warmup), 1.0)
         return r.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
+    def averaged(self) -> FaceEncoder:
+        """The weights averaged over the last steps, in evaluation mode: what is measured and exported."""
+        encoder = self.average.module
+        assert isinstance(encoder, FaceEncoder)
+        return encoder.eval()
+
     @torch.no_grad()
     def scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Frame logits (N,) of the averaged encoder."""
-        encoder: FaceEncoder = self.average.module.eval()
-        parts = []
+        encoder, parts = self.averaged(), []
         for i in range(0, len(crops), 32):
             parts.append(encoder.logit(encoder(to_tensor(crops[i : i + 32], self.spec))))
         return torch.cat(parts).numpy()
@@ -142,37 +146,6 @@ class Trainer:
         trainer.average.load_state_dict(state["average"])
         trainer.optimiser.load_state_dict(state["optimiser"])
         return trainer
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exam:
-    """Crops that are never trained on: frames of held-apart videos, and made pairs of held-apart stills."""
-
-    real: NDArray[np.uint8]
-    fake: NDArray[np.uint8]
-    made_real: NDArray[np.uint8]
-    made_fake: NDArray[np.uint8]
-
-    @staticmethod
-    def make(pairs: Pairs, frames: int = 8, made: int = 128) -> "Exam":
-        """Eight frames of each held-apart video, as they are; made pairs go through the usual degradation."""
-        sides: dict[bool, list[NDArray[np.uint8]]] = {False: [], True: []}
-        for clip in (c for c in pairs.clips if not is_training(c.name)):
-            for i in np.linspace(0, len(clip.crops) - 1, frames).astype(int):
-                sides[is_fake(clip.name)].append(crop_face(clip.crops[i], VIDEO_BOX, pairs.spec))
-        held = replace(pairs, mix=Mix(1.0, 0.0, 0.0, pairs.mix.families, 0))
-        held._train_stills = held_stills(pairs.stills, pairs.mix.held_stills)
-        rng = np.random.default_rng(0)
-        made_pairs = [held.pair(rng) for _ in range(made if len(held._train_stills) else 0)]
-        blank = np.zeros((0, pairs.spec.size, pairs.spec.size, 3), np.uint8)
-        four = sides[False], sides[True], [p[0] for p in made_pairs], [p[1] for p in made_pairs]
-        return Exam(*(np.stack(part) if part else blank for part in four))
-
-    def take(self, trainer: Trainer) -> dict[str, float]:
-        """AUC over single frames of videos, and over made pairs."""
-        parts = self.real, self.fake, self.made_real, self.made_fake
-        real, fake, made_real, made_fake = (trainer.scores(p) if len(p) else np.zeros(0) for p in parts)
-        return {"video_frame_auc": auc(real, fake), "made_auc": auc(made_real, made_fake)}
 
 
 def batches(
@@ -211,7 +184,11 @@ def run(trainer: Trainer, open_pairs: Callable[[], Pairs], exam: Exam, out: Path
             )
             sys.stderr.flush()
         if trainer.step % every == 0 or trainer.step == last:
-            line = {"step": trainer.step, "loss": float(np.mean(losses[-every:])), **exam.take(trainer)}
+            line = {
+                "step": trainer.step,
+                "loss": float(np.mean(losses[-every:])),
+                **exam.take(trainer.scores),
+            }
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             sys.stderr.write(f"\n{json.dumps(line)}\n")
@@ -222,7 +199,9 @@ def run(trainer: Trainer, open_pairs: Callable[[], Pairs], exam: Exam, out: Path
 def main() -> None:
     """The command line."""
     usual = Recipe()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="the unpacked archives")
     parser.add_argument("--prepared", type=Path, required=True, help="what models.prepare wrote")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,12 +1,13 @@
-"""What a face and a scene look like, in a few hundred numbers: enough to tell two people apart for a second."""
+"""What a face and a scene look like, in a few hundred numbers: enough to tell people apart for a second."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 16  # px of the thumbnail
-# Where the landmarks come to lie, in parts of the thumbnail: the mean shape of MTCNN's landmarks in its own box.
-SHAPE = np.float32([[0.31, 0.35], [0.69, 0.35], [0.50, 0.58], [0.35, 0.78], [0.65, 0.78]])
+# Where the landmarks come to lie, in parts of the thumbnail: about where MTCNN sees them in its own box.
+SHAPE = np.array([[0.31, 0.35], [0.69, 0.35], [0.50, 0.58], [0.35, 0.78], [0.65, 0.78]], np.float32)
+LAB_WEIGHTS = np.array([1, 2, 2], np.float32)  # colour varies less than lightness, and tells as much
 SCENE = (32, 18)  # px, width and height
 # Correlation of two successive pictures' thumbnails below which they show different scenes.
 CUT = 0.6
@@ -20,7 +21,7 @@ def describe(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArra
     matrix = align(landmarks, SHAPE * (4 * SIDE))
     large = cv2.warpAffine(image, matrix, (4 * SIDE, 4 * SIDE), borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small, cv2.COLOR_BGR2Lab).astype(np.float32) * np.float32([1, 2, 2])
+    lab = cv2.cvtColor(small, cv2.COLOR_BGR2Lab).astype(np.float32) * LAB_WEIGHTS
     return _unit(lab - lab.mean(axis=(0, 1)))
 
 
@@ -53,7 +54,7 @@ def align(points: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[n
     a, b = points - mean, target - goal
     total = max(float((a * a).sum()), 1e-6)
     cosine, sine = (a * b).sum() / total, (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / total
-    turn = np.float32([[cosine, -sine], [sine, cosine]])
+    turn = np.array([[cosine, -sine], [sine, cosine]])
     return np.column_stack([turn, goal - turn @ mean]).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     if rows > columns:
         return sorted((row, column) for column, row in assign(cost.T))
     finite = np.isfinite(cost)
-    # A forbidden pair costs more than all allowed ones together, so it is taken only where nothing else is left.
+    # A forbidden pair costs more than all allowed ones together: taken only where nothing else is left.
     forbidden = 1 + 2 * np.abs(cost[finite]).sum()
     owner = _owners(np.where(finite, cost, forbidden))
     return sorted((int(row), column) for column, row in enumerate(owner) if row >= 0 and finite[row, column])

@@ -39,7 +39,8 @@ class Child:
             stderr=subprocess.PIPE,
             bufsize=0,
         )
-        assert self._process.stdin and self._process.stdout and self._process.stderr
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
         _widen(self._pipe)
         self._threads = [
@@ -90,7 +91,8 @@ class Child:
 
     def close(self) -> None:
         """End it gently, else by force; leaves no zombie, thread or open pipe. At most GRACE s and a bit."""
-        assert self._process.stdout and self._process.stderr
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self.stop()
         try:
             self._process.wait(GRACE)

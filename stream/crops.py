@@ -1,4 +1,4 @@
-"""Cuts a data set's faces out with the live path, for training: `python -m stream.crops FILE_OR_FOLDER… --out DIR`."""
+"""Cuts faces out of a data set with the live path: `python -m stream.crops FILE_OR_FOLDER… --out DIR`."""
 
 import argparse
 import logging
@@ -45,7 +45,7 @@ class TrackCrops:
         self.times.append(frame.time)
 
     def save(self, path: Path) -> None:
-        """Write an .npz: crops, times, boxes, landmarks, probabilities, and of the quality weights, reasons, …"""
+        """Write an .npz with crops, times, boxes, landmarks, probabilities and the fields of the quality."""
         part = path.with_name(path.name + ".part")  # whoever reads along never sees half a file
         with part.open("wb") as file:
             self._write(file)
@@ -58,17 +58,17 @@ class TrackCrops:
             times=np.array(self.times),  # (N,) s
             boxes=np.stack([t.box for t in self.tracks]),  # (N, 4) px of the frame
             landmarks=np.stack([t.landmarks for t in self.tracks]),  # (N, 5, 2) px of the frame
-            probabilities=np.float32([t.probability for t in self.tracks]),
-            weights=np.float32([q.weight for q in self.qualities]),
+            probabilities=np.array([t.probability for t in self.tracks], np.float32),
+            weights=np.array([q.weight for q in self.qualities], np.float32),
             reasons=np.array([q.reason for q in self.qualities]),
-            sizes=np.float32([q.size for q in self.qualities]),
-            sharpness=np.float32([q.sharpness for q in self.qualities]),
-            yaws=np.float32([q.yaw for q in self.qualities]),
+            sizes=np.array([q.size for q in self.qualities], np.float32),
+            sharpness=np.array([q.sharpness for q in self.qualities], np.float32),
+            yaws=np.array([q.yaw for q in self.qualities], np.float32),
         )
 
 
 def cut_video(path: Path, looker: Looker, spec: CropSpec, rate: float) -> dict[int, TrackCrops]:
-    """All confirmed tracks of a video by id, sampled at `rate` Hz. What breaks off early is kept as far as it goes.
+    """All confirmed tracks of a video by id, sampled at `rate` Hz, as far as the video can be read.
 
     Raises FacewitnessError where no frame can be read.
     """
@@ -98,7 +98,7 @@ def cut_picture(path: Path, looker: FaceDetector, spec: CropSpec) -> dict[int, T
 
 
 def cut_all(inputs: list[Path], out: Path, spec: CropSpec, rate: float, looker: FaceDetector) -> int:
-    """Cut every file and every folder's files into `out`, which mirrors the folders; returns the tracks written.
+    """Cut every file and every folder's files into `out`, which mirrors them; returns the tracks written.
 
     Files already done are passed over, so that an interrupted run goes on; unreadable ones are logged.
     """
@@ -120,7 +120,8 @@ def cut_all(inputs: list[Path], out: Path, spec: CropSpec, rate: float, looker: 
             crops.save(target.parent / f"{target.name}.track{number}.npz")
         mark.touch()
         written += len(found)
-        log.info("%s: %s", path, ", ".join(f"track {n}: {len(c.times)} crops" for n, c in found.items()) or "no face")
+        counts = ", ".join(f"track {n}: {len(c.times)} crops" for n, c in found.items())
+        log.info("%s: %s", path, counts or "no face")
     return written
 
 
@@ -153,9 +154,9 @@ def main() -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     parser.add_argument("--out", type=Path, required=True, help="folder; made where it does not exist")
     parser.add_argument("--size", type=int, default=256, help="px, side of a crop (default 256)")
-    parser.add_argument("--margin", type=float, default=1.6, help="the crop's side over the face's (default 1.6)")
+    parser.add_argument("--margin", type=float, default=1.6, help="crop over face (default 1.6)")
     parser.add_argument("--rate", type=float, default=8.0, help="crops per second and track (default 8)")
-    parser.add_argument("--min-face", type=float, default=60, help="px, the smallest face looked for (default 60)")
+    parser.add_argument("--min-face", type=float, default=60, help="px, the smallest (default 60)")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     spec = CropSpec(given.size, given.margin)

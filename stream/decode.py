@@ -6,18 +6,20 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import av.logging
 import numpy as np
 from av.codec.context import Flags
 from av.container import InputContainer
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stream.errors import NotVideo, NoVideoStream, TooSmall
+from stream.h264 import FrameNumbers
 from stream.redact import redact
 from stream.sources import SMALLEST, scheme_of
 from stream.timeline import Damage, Timeline
@@ -100,6 +102,8 @@ class Painter:
         """name: of the source, for errors."""
         self._name = name
         self._reformatter = VideoReformatter()
+        self._turned: tuple[int, int, int] | None = None  # rotation in degrees, width and height px, of late
+        self._matrix: NDArray[np.int32] | None = None  # (9,), the display matrix that goes with it
 
     def paint(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 BGR, upright. Raises TooSmall, or NotVideo for absurd sizes."""
@@ -110,9 +114,16 @@ class Painter:
             )
         if width * height > LARGEST:
             raise NotVideo(f"{self._name}: pictures of {width}x{height} px are too large")
-        bgr = self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
-        side = frame.side_data.get(Type.DISPLAYMATRIX)
-        return upright(bgr, None if side is None else np.frombuffer(bytes(side), np.int32))
+        bgr = cast(
+            NDArray[np.uint8], self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
+        )
+        turned = (frame.rotation, width, height)
+        if turned != self._turned:
+            # Only on a change: PyAV's side data and frame hold each other, and memory waits for the collector.
+            side = cast(dict[Type, SideData], frame.side_data).get(Type.DISPLAYMATRIX)
+            self._matrix = None if side is None else np.frombuffer(bytes(side), np.int32)
+            self._turned = turned
+        return upright(bgr, self._matrix)
 
 
 @dataclass(slots=True)
@@ -141,12 +152,14 @@ def pictures(
     context.flags |= Flags.copy_opaque | (Flags.low_delay if live else 0)
     rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
     timeline, damage, painter = Timeline(float(1 / rate)), Damage(), Painter(name)
-    # The lines of a live stream reach the user, through the reader's limit; a file's are a matter for experts.
+    numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+    # A live stream's lines reach the user, through the reader's limit; a file's are a matter for experts.
     level = logging.WARNING if live else logging.DEBUG
     for packet, arrived, lost in _packets(container, stream, progress, level):
         number = progress.packets
         progress.packets += 1
         stamp = _seconds(packet.pts, packet.time_base)
+        lost = (numbers is not None and bool(packet.size) and numbers.leaps(bytes(packet))) or lost
         damage.packet(number, packet.is_keyframe, stamp, lost or packet.is_corrupt)
         for frame in _decode(packet, number, arrived, damage, level):
             origin, came = frame.opaque if isinstance(frame.opaque, tuple) else (number, arrived)

@@ -42,9 +42,8 @@ class FaceDetector:
         thresholds: the probabilities that the three networks ask for. factor: between two steps of the
         pyramid; 0.709 halves the area. Raises ModelError, ProviderError as `open_session`.
         """
-        self._pnet, self._rnet, self._onet = (
-            open_session(WEIGHTS / f"mtcnn_{name}.onnx", providers, threads) for name in ("pnet", "rnet", "onet")
-        )
+        files = (WEIGHTS / f"mtcnn_{name}.onnx" for name in ("pnet", "rnet", "onet"))
+        self._pnet, self._rnet, self._onet = (open_session(file, providers, threads) for file in files)
         self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
 
     def detect(self, image: NDArray[np.uint8]) -> tuple[Face, ...]:
@@ -77,13 +76,15 @@ class FaceDetector:
         """
         found: list[Face | None] = [None] * len(boxes)
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-        finite = np.isfinite(boxes).all(axis=1)
+        finite = np.asarray(np.isfinite(boxes).all(axis=1))
         squares = square(np.where(finite[:, None], boxes, 0))
-        bounded = squares[:, 2] - squares[:, 0] <= 2 * max(image.shape[:2])  # what is padded costs memory
-        inside = np.flatnonzero(finite & bounded & _usable(_clip(squares, *image.shape[:2])))
+        height, width = image.shape[:2]
+        bounded = squares[:, 2] - squares[:, 0] <= 2 * max(height, width)  # what is padded costs memory
+        inside = np.flatnonzero(finite & bounded & _usable(_clip(squares, height, width)))
         if not len(inside):
             return found
-        offsets, points, scores = _run(self._onet, np.stack([_crop(image, box, 48) for box in squares[inside]]))
+        crops = np.stack([_crop(image, box, 48) for box in squares[inside]])
+        offsets, points, scores = _run(self._onet, crops)
         refined, points = regress(squares[inside], offsets), place(points, squares[inside])
         for i, box, landmarks, score in zip(inside, refined, points, scores, strict=True):
             if score > self.thresholds[2]:
@@ -154,7 +155,7 @@ def regress(boxes: Boxes, offsets: NDArray[np.float32]) -> Boxes:
 def place(points: NDArray[np.float32], boxes: Boxes) -> NDArray[np.float32]:
     """ONet's landmarks (N, 10), in parts of the box, as (N, 5, 2) px of the picture."""
     sides = boxes[:, 2:] - boxes[:, :2] + 1
-    return np.float32(points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides[:, None] + boxes[:, None, :2] - 1)
+    return points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides[:, None] + boxes[:, None, :2] - 1
 
 
 def _cells(
@@ -165,13 +166,12 @@ def _cells(
     cells = np.stack([columns, rows], axis=1).astype(np.float32)
     start = np.floor((STRIDE * cells + 1) / np.float32(scale))
     end = np.floor((STRIDE * cells + CELL) / np.float32(scale))
-    return np.concatenate(
-        [start, end, probability[rows, columns][:, None], offsets[:, rows, columns].T], axis=1, dtype=np.float32
-    )
+    likely = probability[rows, columns][:, None]
+    return np.concatenate([start, end, likely, offsets[:, rows, columns].T], axis=1).astype(np.float32)
 
 
 def _pixels(boxes: Boxes) -> NDArray[np.int64]:
-    """(N, 4) whole pixels left, top, right, bottom, the last two exclusive: MATLAB counted from 1, both inclusive."""
+    """(N, 4) whole pixels left, top, right, bottom, the last two exclusive; MATLAB counts from 1."""
     return np.trunc(boxes.clip(-1e9, 1e9)).astype(np.int64) - (1, 1, 0, 0)
 
 
@@ -204,8 +204,8 @@ def _cut(sums: NDArray[np.int32], boxes: Boxes, size: int) -> tuple[Boxes, NDArr
 def _crop(image: NDArray[np.uint8], box: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """One crop (size, size, 3), for when the picture's integral is not worth its price.
 
-    Outside the picture it is black, as the authors pad it. facenet-pytorch squeezes what is left of the square
-    into the crop instead; a face followed like that at the picture's border grows with every frame.
+    Outside the picture it is black, as the authors pad it. facenet-pytorch squeezes what is left of the
+    square into the crop instead; a face followed like that at the picture's border grows with every frame.
     """
     left, top, right, bottom = (int(v) for v in _pixels(box[None])[0])
     height, width = image.shape[:2]
@@ -225,7 +225,8 @@ def _mean(
     area: NDArray[np.int32], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     # Torch divides by one side after the other; so does this, for the same rounding.
-    return area.astype(np.float32) / rows.astype(np.float32) / columns.astype(np.float32)
+    part = np.divide(area, rows.astype(np.float32), dtype=np.float32)
+    return np.divide(part, columns.astype(np.float32), dtype=np.float32)
 
 
 def _to_input(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -237,7 +238,7 @@ def _to_input(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _run(net: ort.InferenceSession, crops: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """All outputs of RNet or ONet over crops (N, S, S, 3) BGR; the last is the probability of a face, (N,)."""
+    """All outputs of RNet or ONet over crops (N, S, S, 3) BGR; the last: the probability (N,) of a face."""
     chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
     parts = [net.run(None, {"image": _to_input(chunk)}) for chunk in chunks]
     *others, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))

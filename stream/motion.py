@@ -26,7 +26,9 @@ class Motion:
 
     def __init__(self, face: Face, time: float) -> None:
         """time: s on the source's clock."""
-        self._restart(_to_vector(face), time)
+        self._time = time
+        self._raw = self._smooth = _to_vector(face)
+        self._speed = self._change = np.zeros_like(self._raw)
 
     @property
     def size(self) -> float:
@@ -37,7 +39,9 @@ class Motion:
         """Take what was seen at `time`, which must lie after the last."""
         now, dt = _to_vector(face), time - self._time
         if dt > GAP:
-            self._restart(now, time)
+            self._raw = self._smooth = now
+            self._speed = self._change = np.zeros_like(now)
+            self._time = time
             return
         size = max(self.size, 1.0)
         raw_speed = np.clip((now - self._raw) / dt, -FASTEST * size, FASTEST * size)
@@ -50,19 +54,14 @@ class Motion:
     def smoothed(self, time: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Box (4,) and landmarks (5, 2), px, at `time`; beyond the last sight, where they should be.
 
-        This is also where to look next. Looking where the face was last found, unsmoothed, feeds the networks'
-        jitter back into them: on a still face in camera noise the boxes then move five times as much.
+        This is also where to look next. Looking where the face was last found, unsmoothed, feeds the
+        networks' jitter back to them: on a still face in camera noise the boxes move five times as much.
         """
         return _from_vector(self._moved(self._smooth, time))
 
     def _moved(self, vector: NDArray[np.float64], time: float) -> NDArray[np.float64]:
         way = self._speed[:2] * COAST * -np.expm1(-max(time - self._time, 0.0) / COAST)
         return np.concatenate([vector[:2] + way, vector[2:]])
-
-    def _restart(self, vector: NDArray[np.float64], time: float) -> None:
-        self._raw = self._smooth = vector
-        self._speed = self._change = np.zeros_like(vector)
-        self._time = time
 
 
 def _weight(cutoff: float | NDArray[np.float64], dt: float) -> NDArray[np.float64]:

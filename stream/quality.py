@@ -9,9 +9,9 @@ from stream.values import Quality, Track
 MIN_SIZE, FULL_SIZE = 40.0, 80.0  # px: below the first nothing of a manipulation's texture is left to see
 INNER = 0.7  # of the box's longer side: brows to chin, without hair and background
 SHARPNESS_SIDE = 64  # px
-# Measured on 238 LFW, 381 UTKFace and 60 studio pictures, as they are and under a Gaussian of s % of the face's
-# size. As they are: 52 or more for 99 % of each. s = 2 %: median 17 to 26. s = 4 %: median 5.5 to 8, where eyes
-# and mouth are still shapes but no texture is left.
+# Measured on 238 LFW, 381 UTKFace and 60 studio pictures, as they are and under a Gaussian of s % of the
+# face's size. As they are: 52 or more for 99 % of each. s = 2 %: median 17 to 26. s = 4 %: median 5.5 to 8,
+# where eyes and mouth are still shapes but no texture is left.
 BLURRED, SHARP = 6.0, 25.0
 # How far the nose stands before the line between the eyes, in parts of their distance. Fitted on 766 LFW and
 # UTKFace pictures so that tan(yaw) * NOSE is the nose's offset, with the yaw from solvePnP on 68 landmarks.
@@ -39,7 +39,7 @@ def measure(image: NDArray[np.uint8], track: Track) -> Quality:
 
 
 def sharpness(image: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
-    """Variance of the Laplacian of the grey inner face at 64 px; 0 where the box lies outside the picture."""
+    """Variance of the Laplacian of the grey inner face at 64 px; 0 where the box is outside the picture."""
     side = float(max(box[2] - box[0], box[3] - box[1])) * INNER
     centre = (box[:2] + box[2:]) / 2
     left, top, right, bottom = (round(float(v)) for v in (*(centre - side / 2), *(centre + side / 2)))
@@ -52,7 +52,7 @@ def sharpness(image: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
 
 
 def yaw_of(landmarks: NDArray[np.float32]) -> float:
-    """Degrees that a face (5, 2) is turned to a side; positive when its nose points to the picture's right."""
+    """Degrees that a face (5, 2) is turned; positive when its nose points to the picture's right."""
     left, right, nose = landmarks[:3].astype(np.float64)
     eyes = right - left
     square = max(float(eyes @ eyes), 1e-6)

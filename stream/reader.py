@@ -96,7 +96,7 @@ class LiveReader:
                 self._taken += 1
                 return frame
             if self._error is not None:
-                raise self._error
+                raise self._error.with_traceback(None)  # else each call would lengthen it
             return None
 
     def close(self) -> None:
@@ -113,14 +113,14 @@ class LiveReader:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            error = self._connection()
+            failure = self._connection()
             if self._closing.is_set():
                 return
-            if error is None or self._gives_up(error):
-                self._finish(error)
+            if failure is None or self._gives_up(failure):
+                self._finish(failure)
                 return
             wait = self._backoff.next()
-            why = str(error).removeprefix(f"{self.name}: ")
+            why = str(failure).removeprefix(f"{self.name}: ")
             with self._changed:
                 self._note = f"reconnecting in {wait:.1f} s: {why}"
             # The same failure again and again is told once.
@@ -165,8 +165,8 @@ class LiveReader:
             with self._changed:
                 self._child, self._connected = None, False
             child.close()
-        error = end.error()
-        return Ended(f"{self.name}: the stream ended") if error is None and self._reconnect else error
+        failure = end.error()
+        return Ended(f"{self.name}: the stream ended") if failure is None and self._reconnect else failure
 
     def _receive(self, child: Child) -> End:
         """Take frames until the child's end."""

@@ -15,9 +15,7 @@ def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float3
     return np.divide(common, total, out=np.zeros_like(common), where=total > 0)
 
 
-def suppress(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
-) -> NDArray[np.intp]:
+def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
     """Greedy suppression as torchvision.ops.nms: indices of the boxes kept, the likeliest first.
 
     boxes: (N, 4) px, scores: (N,). A box goes when it overlaps a likelier kept one by more than `threshold`.
@@ -36,7 +34,7 @@ def suppress(
 def suppress_contained(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
 ) -> NDArray[np.intp]:
-    """Suppression by the part of the smaller box that is common ("Min"), with widths that count one pixel more."""
+    """Suppression by the part of the smaller box that is common ("Min"); widths count one pixel more."""
     order = np.argsort(scores)[::-1]
     a = boxes[order]
     start, end = np.maximum(a[:, None, :2], a[None, :, :2]), np.minimum(a[:, None, 2:], a[None, :, 2:])

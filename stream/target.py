@@ -7,12 +7,13 @@ from stream.appearance import blend, likeness
 from stream.motion import Motion
 from stream.values import Face, Track
 
-CONFIRM_HITS, CONFIRM_AFTER, CONFIRM_DETECTIONS = 3, 0.2, 2  # frames seen, s since the first, of them found anew
+CONFIRM_HITS, CONFIRM_DETECTIONS = 3, 2  # frames in which it was seen, and of them by the detector
+CONFIRM_AFTER = 0.2  # s since the first of them
 FORGET = 1.0  # s unseen after which a face is given up
 FORGET_NEW = 0.3  # s, of one that never was confirmed
 VERIFY = 2.0  # s: a face that ONet still likes but the detector has not found for so long is none
-# Measured on 379 faces of 29 clips (aligned Lab thumbnails): the same face a frame later is alike by 0.90 (1st
-# percentile), 0.3 s later by 0.75 (5th), 1 s later by 0.5 (5th); two people by 0.2 (median), 0.69 (95th).
+# Measured on 379 faces of 29 clips: the same face a frame later is alike by 0.90 (1st percentile), 0.3 s
+# later by 0.75 (5th), 1 s later by 0.5 (5th); two people by 0.2 (median) and 0.69 (95th).
 SAME_NEXT = 0.6  # likeness that a face needs which was seen in the frame before, at this place
 SAME_AGAIN = 0.65  # after it was out of sight
 SAME_AFTER_CUT = 0.85  # after a cut, when the place says nothing
@@ -63,7 +64,7 @@ class Target:
         return time - self.last_detected <= VERIFY
 
     def distance(self, face: Face, time: float) -> float:
-        """How far a face is from where this one should be, 0..1 of what it may; inf beyond or of another size."""
+        """How far a face is from where this one should be, 0..1 of what it may; inf beyond that."""
         box = self.motion.smoothed(time)[0]
         side, other = _side(box), _side(face.box)
         if self.lost_scene:

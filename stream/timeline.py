@@ -55,7 +55,7 @@ class Damage:
         self._healed: tuple[int, int, float | None] | None = None  # begin, key packet, its stamp in s
 
     def packet(self, number: int, key: bool, stamp: float | None, damaged: bool) -> None:
-        """Note one packet before its frames: its number, whether a decoder can start there, its stamp in s."""
+        """Note a packet before its frames: its number, whether a decoder can start there, its stamp in s."""
         if key and self._begin is not None:
             self._healed, self._begin = (self._begin, number, stamp), None
         if damaged:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stream.appearance import describe, is_cut, likeness, scene_of
 from stream.association import assign
 from stream.suppression import overlap
-from stream.target import Target
+from stream.target import FORGET, Target
 from stream.values import Face, Frame, Track
 
 BIRTH = 0.9  # probability that a new face needs; a known one may fall to the detector's own threshold
@@ -51,7 +51,7 @@ class Intervals:
 class Tracker:
     """Feed it every frame; it says which faces there are. One per source."""
 
-    def __init__(self, looker: Looker, intervals: Intervals = Intervals()) -> None:  # noqa: B008
+    def __init__(self, looker: Looker, intervals: Intervals = Intervals()) -> None:
         """looker: finds faces. intervals: how often it may look over the whole picture."""
         self._looker, self._intervals = looker, intervals
         self._targets: list[Target] = []
@@ -65,26 +65,25 @@ class Tracker:
 
         A corrupt frame is not looked at. Time that runs backwards (a new connection) ends all tracks.
         """
-        time, self.last_look = frame.time, "none"
-        if time <= self._time:
+        time, gap = frame.time, frame.time - self._time
+        if gap <= 0:
             self._targets, self._looked, self._scene = [], -np.inf, None
-        self._time = time
+        self._time, self.last_look = time, "none"
         if frame.corrupt:
             for target in self._targets:
                 target.miss()
         else:
-            self._watch_scene(frame.image)
+            self._watch_scene(frame.image, gap)
             self._follow(frame.image, time)
             if time - self._looked >= self._interval(time) - 1e-3:
                 self._look_over(frame.image, time)
         self._targets = [target for target in self._targets if not target.gone(time)]
         return tuple(target.track(time) for target in self._targets)
 
-    def _watch_scene(self, image: NDArray[np.uint8]) -> None:
-        """After a cut no face is where it was: each has to be recognised by its looks."""
+    def _watch_scene(self, image: NDArray[np.uint8], gap: float) -> None:
+        """After a cut, or a gap in the stream, no face is where it was: its looks alone must tell it."""
         scene = scene_of(image)
-        if self._scene is not None and is_cut(self._scene, scene):
-            self._looked = -np.inf
+        if self._scene is not None and (gap > FORGET or is_cut(self._scene, scene)):
             for target in self._targets:
                 target.lost_scene = True
         self._scene = scene
@@ -107,7 +106,7 @@ class Tracker:
         if not known:
             return []
         self.last_look, claims = "refine", []
-        places = np.stack([target.motion.smoothed(time)[0] for target in known])
+        places = _boxes(known, time)
         crowded = self._crowded(time)
         for target, face in zip(known, self._looker.refine(image, places), strict=True):
             if face is None or not _sound(face) or not np.isfinite(target.distance(face, time)):
@@ -119,7 +118,7 @@ class Tracker:
         return claims
 
     def _settle(self, claims: list["_Claim"]) -> list["_Claim"]:
-        """Of claims to one face the best: that of the likest, or else of the one in sight, or else the oldest."""
+        """Of claims to one face the best: of the likest, or else the one in sight, or else the oldest."""
         settled: list[_Claim] = []
         for claim in claims:  # the oldest first
             rival = next((c for c in settled if _same_place(c.face, claim.face)), None)
@@ -161,8 +160,8 @@ class Tracker:
 
     def _taken(self, face: Face, time: float) -> bool:
         """Whether a face is that of a target in sight."""
-        boxes = [target.motion.smoothed(time)[0] for target in self._targets if target.seen]
-        return overlap(face.box[None], np.array(boxes, np.float32).reshape(-1, 4)).max(initial=0) > SAME_PLACE
+        boxes = _boxes([target for target in self._targets if target.seen], time)
+        return bool(overlap(face.box[None], boxes).max(initial=0) > SAME_PLACE)
 
     def _costs(self, faces: list[Face], looks: list[Looks], time: float) -> NDArray[np.float64]:
         """(targets, faces): 0 = there and alike; inf = cannot be the same."""
@@ -177,7 +176,7 @@ class Tracker:
 
     def _crowded(self, time: float) -> set[int]:
         """The ids of targets that should be where another one is too."""
-        boxes = np.array([target.motion.smoothed(time)[0] for target in self._targets], np.float32).reshape(-1, 4)
+        boxes = _boxes(self._targets, time)
         several = (overlap(boxes, boxes) > NEAR).sum(axis=1) > 1
         return {target.id for target, many in zip(self._targets, several, strict=True) if many}
 
@@ -202,13 +201,18 @@ class _Claim:
     alike: float
 
 
+def _boxes(targets: list[Target], time: float) -> NDArray[np.float32]:
+    """Where targets should be: (N, 4)."""
+    return np.array([target.motion.smoothed(time)[0] for target in targets], np.float32).reshape(-1, 4)
+
+
 def _same_place(a: Face, b: Face) -> bool:
     return bool(overlap(a.box[None], b.box[None])[0, 0] > SAME_PLACE)
 
 
 def _sound(face: Face) -> bool:
     """Whether the box is one: finite, with area, of a size that a picture can have."""
-    box = face.box
-    return bool(np.isfinite(box).all() and np.isfinite(face.landmarks).all() and np.abs(box).max() < 1e6) and bool(
-        (box[2:] - box[:2] >= 1).all()
-    )
+    numbers = np.concatenate([face.box, face.landmarks.ravel()])
+    if not (np.isfinite(numbers).all() and np.abs(numbers).max() < 1e6):
+        return False
+    return bool((face.box[2:] - face.box[:2] >= 1).all())

@@ -4,7 +4,7 @@ import json
 import os
 import struct
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ PIPE = 1 << 20  # bytes; fewer and larger steps than the usual 64 KiB
 class Order:
     """What a child is to read. It travels over stdin, so that no credential stands in a process list."""
 
-    url: str
+    url: str = field(repr=False)  # with its credentials
     options: SourceOptions
 
     def to_line(self) -> bytes:
@@ -65,7 +65,7 @@ def write_frame(pipe: int, frame: Frame) -> None:
     height, width = frame.image.shape[:2]
     head = _HEADER.pack(_FRAME, frame.corrupt, height, width, frame.index, frame.time, frame.captured)
     _write(pipe, memoryview(head))
-    _write(pipe, memoryview(np.ascontiguousarray(frame.image)).cast("B"))
+    _write(pipe, np.ascontiguousarray(frame.image).reshape(-1).data)
 
 
 def write_end(pipe: int, end: End) -> None:
@@ -80,14 +80,14 @@ def _write(pipe: int, data: memoryview) -> None:
 
 
 def read(pipe: int) -> Frame | End | None:
-    """The next message; None where the pipe closes, in the middle of a message too. Raises ValueError for junk."""
+    """The next message; None where the pipe closes, even within a message. Raises ValueError for junk."""
     head = _read(pipe, memoryview(bytearray(_HEADER.size)))
     if head is None:
         return None
     kind, corrupt, height, width, index, time, captured = _HEADER.unpack(head)
     if kind == _FRAME and 0 < height * width * 3 <= LARGEST:
         image: NDArray[np.uint8] = np.empty((height, width, 3), np.uint8)
-        if _read(pipe, memoryview(image).cast("B")) is None:
+        if _read(pipe, image.reshape(-1).data) is None:
             return None
         return Frame(image, time, captured, index, bool(corrupt))
     if kind == _END and index <= LONGEST:

@@ -1,4 +1,4 @@
-"""Compares our MTCNN with facenet-pytorch's, parity and speed: `python -m tests.bench_mtcnn [FOLDER] [--json]`."""
+"""Compares our MTCNN with facenet-pytorch's, parity and speed: `python -m tests.bench_mtcnn [FOLDER]`."""
 
 import argparse
 import importlib
@@ -68,8 +68,8 @@ def _import_without_torchvision() -> ModuleType:
     names = ["", ".transforms", ".transforms.functional", ".ops", ".ops.boxes"]
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("torchvision")}
     stubs = {f"torchvision{name}": ModuleType(f"torchvision{name}") for name in names}
-    stubs["torchvision.transforms"].functional = stubs["torchvision.transforms.functional"]  # type: ignore[attr-defined]
-    stubs["torchvision.ops.boxes"].batched_nms = _batched_nms  # type: ignore[attr-defined]
+    setattr(stubs["torchvision.transforms"], "functional", stubs["torchvision.transforms.functional"])  # noqa: B010
+    setattr(stubs["torchvision.ops.boxes"], "batched_nms", _batched_nms)  # noqa: B010
     sys.modules.update(stubs)
     for name in [name for name in sys.modules if name.startswith("facenet_pytorch")]:
         del sys.modules[name]
@@ -81,7 +81,9 @@ def _import_without_torchvision() -> ModuleType:
         sys.modules.update(before)
 
 
-def _batched_nms(boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, limit: float) -> torch.Tensor:
+def _batched_nms(
+    boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, limit: float
+) -> torch.Tensor:
     """torchvision.ops.batched_nms for one group, plainly."""
     assert not groups.any(), "one picture at a time"
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -136,9 +138,12 @@ def race(image: Image, min_face: int = 80, rounds: int = 15) -> Speed:
 
 
 def portraits() -> tuple[Image, Image]:
-    """Two public-domain portraits out of installed packages. Raises FileNotFoundError where they are missing."""
+    """Two public-domain portraits out of installed packages. Raises FileNotFoundError without them."""
     images = []
-    for package, path in (("skimage", "data/astronaut.png"), ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")):
+    for package, path in (
+        ("skimage", "data/astronaut.png"),
+        ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    ):
         spec = find_spec(package)
         image = cv2.imread(str(Path(spec.origin).parent / path)) if spec and spec.origin else None
         if image is None:
@@ -148,17 +153,26 @@ def portraits() -> tuple[Image, Image]:
 
 
 def views() -> list[Image]:
-    """The portraits in 32 ways: mirrored, scaled, cut, turned, dark, blurred, compressed, grey, in company."""
+    """The portraits in 32 ways: mirrored, scaled, cut, turned, dark, blurred, compressed, grey, together."""
     found: list[Image] = []
     for image in portraits():
         height, width = image.shape[:2]
-        found += [image, image[:, ::-1], image[: height * 2 // 3], image[height // 20 :, width // 10 : width * 9 // 10]]
-        found += [cv2.resize(image, None, fx=f, fy=f, interpolation=cv2.INTER_AREA) for f in (0.4, 0.63, 1.5, 2.2)]
+        found += [
+            image,
+            image[:, ::-1],
+            image[: height * 2 // 3],
+            image[height // 20 :, width // 10 : width * 9 // 10],
+        ]
+        found += [
+            cv2.resize(image, None, fx=f, fy=f, interpolation=cv2.INTER_AREA) for f in (0.4, 0.63, 1.5, 2.2)
+        ]
         for degrees in (-20, 15):
             turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
             found.append(cv2.warpAffine(image, turn, (width, height)))
         found += [image // 2, cv2.GaussianBlur(image, (0, 0), 2)]
-        found.append(cv2.imdecode(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 15))[1], cv2.IMREAD_COLOR))
+        found.append(
+            cv2.imdecode(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 15))[1], cv2.IMREAD_COLOR)
+        )
         found.append(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR))
     found += [scene(1280, 720, (300, 420)), scene(854, 480, (150, 200, 250)), scene(641, 361, (180,) * 3)]
     found.append(scene(1920, 1080, (160, 240, 360, 500)))
@@ -170,7 +184,9 @@ def scene(width: int, height: int, sides: tuple[int, ...]) -> Image:
     wall, x = np.full((height, width, 3), 110, np.uint8), 0
     for number, side in enumerate(sides):
         image = portraits()[number % 2]
-        small = cv2.resize(image, (side * image.shape[1] // image.shape[0], side), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            image, (side * image.shape[1] // image.shape[0], side), interpolation=cv2.INTER_AREA
+        )
         y, end = (height - side) // 2, min(x + small.shape[1], width)
         wall[y : y + side, x:end] = small[:, : end - x]
         x = min(end + 10, width - 1)
@@ -189,14 +205,18 @@ def _read(folder: Path, limit: int) -> Iterator[Image]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench_mtcnn", description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, help="pictures; without it, 32 views of two portraits")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="pictures; without it, 32 views of two portraits"
+    )
     parser.add_argument("--limit", type=int, default=200, help="pictures at most")
     parser.add_argument("--json", action="store_true", help="figures as JSON instead of a table")
     given = parser.parse_args()
     parity = compare(_read(given.folder, given.limit) if given.folder else iter(views()))
     speeds = [race(scene(1280, 720, (420, 500)), min_face) for min_face in (40, 60, 80)]
     if given.json:
-        print(json.dumps({"parity": asdict(parity), "speed": [asdict(s) | {"ratio": s.ratio} for s in speeds]}))
+        print(
+            json.dumps({"parity": asdict(parity), "speed": [asdict(s) | {"ratio": s.ratio} for s in speeds]})
+        )
         return
     errors = f"{parity.box:.1e} | {parity.landmark:.1e} | {parity.probability:.1e}"
     print("| pictures | faces | miscounts | box, px | landmarks, px | probability |\n|" + " --- |" * 6)

@@ -98,7 +98,7 @@ class RtspServer:
 
 
 class Sender(threading.Thread):
-    """Encodes numbered pictures in real time into whatever PyAV can write to; knows when each one was made."""
+    """Encodes numbered pictures in real time into what PyAV can write to; knows when each was made."""
 
     def __init__(self, target: str, format: str, count: int = 10_000, rate: int = 30, **options: str) -> None:
         super().__init__(daemon=True)

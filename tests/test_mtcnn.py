@@ -1,5 +1,7 @@
 """MTCNN in numpy and ONNX: equal to facenet-pytorch's, faster, and calm whatever picture comes."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,7 +119,9 @@ def test_values_have_the_promised_types_and_order(detector, bench):
         assert left[0] < nose[0] < right[0]
 
 
-@pytest.mark.parametrize("shift", [(0, 0, 1), (0.15, 0, 1), (0, -0.15, 1), (0.1, 0.1, 1.15), (-0.1, 0.1, 0.87)])
+@pytest.mark.parametrize(
+    "shift", [(0, 0, 1), (0.15, 0, 1), (0, -0.15, 1), (0.1, 0.1, 1.15), (-0.1, 0.1, 0.87)]
+)
 def test_refining_finds_a_face_near_by(detector, portrait, shift):
     face = detector.detect(portrait)[0]
     side = float((face.box[2:] - face.box[:2]).max())
@@ -180,7 +184,7 @@ def test_shrinking_survives_an_integral_that_overflows():
 def test_pyramid_reaches_from_the_smallest_face_to_the_picture(height, width, min_face):
     scales = pyramid_scales(height, width, min_face, 0.709)
     assert bool(scales) == (min(height, width) * (12 / min_face) >= 12)
-    assert all(a > b for a, b in zip(scales, scales[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(scales))
     if scales:
         assert 12 / scales[0] == pytest.approx(min_face)
         assert min(height, width) * scales[-1] >= 12 > min(height, width) * scales[-1] * 0.709
@@ -232,4 +236,6 @@ def test_squares_keep_centre_and_longer_side(seed):
     squares = square(boxes)
     np.testing.assert_allclose(squares[:, :2] + squares[:, 2:], boxes[:, :2] + boxes[:, 2:], atol=1e-2)
     sides = squares[:, 2:] - squares[:, :2]
-    np.testing.assert_allclose(sides, np.tile((boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True), 2), atol=1e-2)
+    np.testing.assert_allclose(
+        sides, np.tile((boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True), 2), atol=1e-2
+    )

@@ -100,8 +100,7 @@ def test_file_over_http_comes_at_its_own_speed_and_ends(tmp_path: Path) -> None:
     with http_server(tmp_path) as address:
         begin = time.monotonic()
         with pytest.raises(errors.Ended):
-            for frame in find(address).frames(f"{address}/clip.mp4", SourceOptions()):
-                frames.append(frame)  # noqa: PERF402 - what came before the end counts
+            frames.extend(find(address).frames(f"{address}/clip.mp4", SourceOptions()))
     assert [number_of(f.image) for f in frames] == list(range(30))
     assert 0.9 < time.monotonic() - begin < 3
 
@@ -140,7 +139,7 @@ def test_lost_datagrams_mark_frames_as_damaged() -> None:
     ):
         frames = take(f"udp://127.0.0.1:{port}", 90)
     marked = [f.corrupt for f in frames]
-    assert 3 < sum(marked)
+    assert sum(marked) > 3
     assert not all(marked)  # key frames heal
     clean = [
         np.abs(f.image[100:, :].astype(int) - (64 + number_of(f.image) * 5 % 64)).mean()
@@ -152,7 +151,7 @@ def test_lost_datagrams_mark_frames_as_damaged() -> None:
 
 def test_protocol_that_this_ffmpeg_lacks() -> None:
     """PyAV's wheels come without SRT; a build that has it finds nobody at that port."""
-    with pytest.raises(errors.SourceError, match="does not speak srt|no answer|refused|cannot be reached"):
+    with pytest.raises(errors.SourceError, match=r"does not speak srt|no answer|refused|cannot be reached"):
         take("srt://127.0.0.1:9", 1, open_timeout=1.0)
 
 
@@ -178,8 +177,7 @@ def test_webcam_loop_on_opencvs_file_reader(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(webcam, "_backend", lambda: cv2.CAP_FFMPEG)
     frames: list[Frame] = []
     with pytest.raises(errors.Ended):
-        for frame in webcam.frames(f"webcam:{path}", SourceOptions(resolution=(320, 240), rate=30)):
-            frames.append(frame)  # noqa: PERF402
+        frames.extend(webcam.frames(f"webcam:{path}", SourceOptions(resolution=(320, 240), rate=30)))
     assert [number_of(f.image) for f in frames] == list(range(12))
     assert [f.index for f in frames] == list(range(12))
     assert (np.diff([f.time for f in frames]) > 0).all()

@@ -26,7 +26,9 @@ class Actor:
 
     def __init__(self, seed, path, depth=0):
         rng = np.random.default_rng(seed)
-        self.texture = cv2.resize(rng.integers(0, 256, (6, 6, 3), np.uint8), (96, 96), interpolation=cv2.INTER_CUBIC)
+        self.texture = cv2.resize(
+            rng.integers(0, 256, (6, 6, 3), np.uint8), (96, 96), interpolation=cv2.INTER_CUBIC
+        )
         self.path, self.depth = path, depth
 
     def face(self, time):
@@ -283,11 +285,33 @@ def test_the_same_person_after_a_cut_and_back_keeps_the_id():
     assert {t.id for f in run(tracker, person, clock(1, start=2.5)) for t in f} == {1}
 
 
+@pytest.mark.parametrize(("seed", "expected"), [(1, 1), (2, 2)])
+def test_after_a_gap_in_the_stream_only_the_same_person_keeps_the_id(seed, expected):
+    before, after = Stage(Actor(1, still())), Stage(Actor(seed, still()))
+    tracker = Tracker(before)
+    run(tracker, before, clock(1))
+    tracker._looker = after
+    frames = run(tracker, after, clock(1, start=6))
+    assert {t.id for frame in frames for t in frame if t.seen} == {expected}
+
+
+def test_a_strobe_does_not_make_every_frame_a_key_frame():
+    stages = [Stage(Actor(1, still()), scene=scene) for scene in (0, 5)]
+    tracker, looks = Tracker(stages[0]), []
+    for i, t in enumerate(clock(2)):
+        tracker._looker = stages[i % 2]
+        tracker.update(stages[i % 2].frame(t))
+        looks.append(tracker.last_look)
+    assert looks.count("detect") <= 22
+
+
 # --- more than one on a face, more than fit
 
 
 def test_two_tracks_that_come_to_sit_on_one_face_become_one():
-    stage = Stage(Actor(1, lambda t: (200, 150, 90)), Actor(1, lambda t: (330 - 130 * min(t, 1), 150, 90), depth=1))
+    stage = Stage(
+        Actor(1, lambda t: (200, 150, 90)), Actor(1, lambda t: (330 - 130 * min(t, 1), 150, 90), depth=1)
+    )
     frames = run(Tracker(stage), stage, clock(3))
     assert len(frames[6]) == 2
     assert [t.id for t in frames[-1]] == [1]
@@ -305,7 +329,10 @@ def test_as_many_tracks_as_allowed_and_the_largest_win():
 
 coordinates = st.floats(-2000, 2000, width=32) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e30])
 faces = st.builds(
-    Face, arrays(np.float32, 4, elements=coordinates), arrays(np.float32, (5, 2), elements=coordinates), st.floats(0, 1)
+    Face,
+    arrays(np.float32, 4, elements=coordinates),
+    arrays(np.float32, (5, 2), elements=coordinates),
+    st.floats(0, 1),
 )
 
 

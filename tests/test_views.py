@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -71,7 +73,7 @@ def test_ticks_rise_from_zero_whatever_the_times(times, rate):
     timeline = Timeline(rate)
     ticks = [timeline.place(t) for t in times]
     assert ticks[0] == 0
-    assert all(b > a for a, b in zip(ticks, ticks[1:], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(ticks))
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
@@ -175,7 +177,7 @@ def test_another_encoder_if_x264_is_missing(tmp_path, monkeypatch):
 
 
 def test_no_encoder_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "ENCODERS", ("h264",))  # FFmpeg's own, it only decodes
+    monkeypatch.setattr(video, "ENCODERS", ("no-such-encoder",))
     with pytest.raises(OutputError, match="encodes no video"):
         Recorder(tmp_path / "out.mp4", wait=True)
 
@@ -259,7 +261,12 @@ def test_a_full_disk_ends_the_recording_not_the_program(tmp_path):
     lines = [text for text in done.stderr.splitlines() if text.startswith("recording")]
     assert len(lines) == 1
     assert "File too large" in lines[0]
-    assert len(read(path)[0]) > 0, "what was recorded is readable"
+    with av.open(str(path)) as container:
+        readable = 0
+        for packet in container.demux(video=0):
+            with contextlib.suppress(av.error.InvalidDataError):  # the last one is cut
+                readable += len(packet.decode())
+    assert readable >= recorded - 32, "what was recorded is readable but for the last fragment"
 
 
 # Window
@@ -388,8 +395,8 @@ def screen(monkeypatch) -> Iterator[str]:
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24"]
     with subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
         os.close(writer)
-        display = ":" + os.read(reader, 16).decode().strip()
-        os.close(reader)
+        with os.fdopen(reader) as pipe:
+            display = ":" + pipe.readline().strip()
         monkeypatch.setenv("DISPLAY", display)
         yield display
         server.terminate()
@@ -441,7 +448,6 @@ class Reader:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.lines.extend([])
         for line in self.process.stdout:
             self.lines.append(line)
 

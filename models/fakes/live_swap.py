@@ -1,4 +1,4 @@
-"""The live swap's signature: the inner face as a small decoder gives it, resampled, restored and blended back.
+"""The live swap's signature: the inner face as a small decoder gives it, resampled, restored, blended back.
 
 Real-time swappers (DeepFaceLive, inswapper) decode an aligned face at 64 to 128 px, enlarge it, often denoise
 and sharpen it, match its colours and blend it through a soft mask.
@@ -7,12 +7,21 @@ and sharpen it, match its colours and blend it through a soft mask.
 import cv2
 import numpy as np
 
-from models.fakes.blend import Image, blend, elastic, face_size, match_colour, sharpen, shift_colour, soft_mask
+from models.fakes.blend import (
+    Image,
+    blend,
+    elastic,
+    face_size,
+    match_colour,
+    sharpen,
+    shift_colour,
+    soft_mask,
+)
 from models.fakes.face import FacePicture
 from models.landmarks import Points, align, five_of
 
 # Eyes, nose and mouth corners in an aligned unit square (the usual ArcFace template over 112 px, widened).
-TEMPLATE = np.float32([[0.37, 0.42], [0.63, 0.42], [0.5, 0.57], [0.39, 0.71], [0.61, 0.71]])
+TEMPLATE = np.array([[0.37, 0.42], [0.63, 0.42], [0.5, 0.57], [0.39, 0.71], [0.61, 0.71]], np.float32)
 UP = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
 
@@ -27,7 +36,9 @@ def decode_again(image: Image, points: Points, rng: np.random.Generator) -> Imag
     there = align(five_of(points), TEMPLATE * side)
     shrink = np.sqrt(abs(np.linalg.det(there[:, :2])))
     source = cv2.GaussianBlur(image, (0, 0), 0.4 / shrink) if shrink < 0.8 else image  # no aliasing
-    small = cv2.warpAffine(source, there, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    small = cv2.warpAffine(
+        source, there, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     if rng.random() < 0.6:  # a decoder's loss of fine texture
         small = cv2.bilateralFilter(small, 5, rng.uniform(10, 45), 2.0)
     if rng.random() < 0.4:

@@ -26,7 +26,7 @@ def _mesh_warp(source: FacePicture, target: Points, shape: tuple[int, int]) -> I
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
         if x1 <= x0 or y1 <= y0:
             continue
-        corner = np.float32([x0, y0])
+        corner = np.array([x0, y0], np.float32)
         affine = cv2.getAffineTransform(a, b - corner)
         patch = cv2.warpAffine(source.image, affine, (x1 - x0, y1 - y0), borderMode=cv2.BORDER_REPLICATE)
         inside = np.zeros((y1 - y0, x1 - x0), np.uint8)

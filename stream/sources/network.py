@@ -1,4 +1,4 @@
-"""Everything that FFmpeg reads live from a network: RTSP, RTMP, SRT, HTTP and HLS, MPEG-TS over UDP or TCP, RTP."""
+"""What FFmpeg reads live from a network: RTSP, RTMP, SRT, HTTP and HLS, MPEG-TS over UDP or TCP, RTP."""
 
 import time
 from collections.abc import Generator

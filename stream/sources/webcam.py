@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +14,15 @@ from stream.sources import SMALLEST, SourceOptions
 from stream.timeline import Timeline
 from stream.values import Frame
 
+if TYPE_CHECKING:
+    import cv2
+
 SCHEMES = ("webcam", "camera")
 LIVE = True
 
 
 def device_of(url: str) -> int | str:
-    """The index or the device path in `0`, `webcam:0`, `webcam:/dev/video0`, `/dev/video0`. Raises NoDevice."""
+    """The index or device path in `0`, `webcam:0`, `webcam:/dev/video0`, `/dev/video0`. Raises NoDevice."""
     text = re.sub(r"^(webcam|camera):(//(?=\d))?", "", url, flags=re.I) or "0"
     if text.isdecimal():
         return int(text)
@@ -81,8 +85,8 @@ def _check(device: int | str) -> None:
         )
 
 
-def _configure(camera: "cv2.VideoCapture", options: SourceOptions) -> None:  # type: ignore[name-defined]  # noqa: F821
-    """Ask for size and rate; drivers give what they have. MJPG first: raw 720p fits no USB 2 at 30 a second."""
+def _configure(camera: "cv2.VideoCapture", options: SourceOptions) -> None:
+    """Ask for size and rate; drivers give what they have. MJPG: raw 720p at 30 a second fits no USB 2."""
     import cv2
 
     camera.set(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, options.open_timeout * 1000)

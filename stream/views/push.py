@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import signal
 import sys
 import threading
 import time as clock
@@ -30,6 +31,7 @@ FORMATS: dict[str, tuple[str, dict[str, str]]] = {
 }
 DEVICE = "/dev/"  # what begins so is a virtual camera
 STALL = 10.0  # s without progress, connecting included, after which the connection is given up
+ORPHAN = 15  # s, longer than STALL: when the process ends by itself, should nobody be there to kill it
 STABLE = 5.0  # s after which a connection counts as good and the back-off begins anew
 FIRST, MOST = 0.5, 30.0  # s, of the back-off
 END = 5.0  # s until a push that does not end is killed
@@ -166,6 +168,12 @@ def _check_device(path: str) -> None:
         raise OutputError(f"cannot push to {path}: permission denied")
 
 
+def _limit(seconds: int) -> None:
+    """Die after so many s; 0: live on. A parent that was killed cannot end us while a server keeps us."""
+    if sys.platform != "win32":
+        signal.alarm(seconds)  # its default action needs no interpreter, whose lock PyAV may hold
+
+
 def serve(url: str, parent: Parent) -> None:
     """What the process does: one connection, until the parent lets go of us. Raises what breaks it."""
     import av
@@ -187,8 +195,11 @@ def serve(url: str, parent: Parent) -> None:
             container = av.open(url, "w", format=name, options=options)
             writer = VideoWriter(container, size, 30.0, {"preset": "ultrafast"})
         for image, time in itertools.chain([first], pictures):
+            _limit(ORPHAN)
             writer.write(image, time)
+            _limit(0)
             parent.answer(READY)
+        _limit(ORPHAN)
         writer.close()
     except av.error.FFmpegError as error:  # its text holds the URL, its strerror does not
         raise ConnectionError(error.strerror) from None

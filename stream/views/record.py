@@ -17,13 +17,13 @@ from stream.views.video import VideoWriter, choose_encoder
 log = logging.getLogger(__name__)
 
 # Written in fragments (µs long at most), which a crash cannot spoil; a clean end makes a plain file of them.
-SAFE_MP4 = {"movflags": "hybrid_fragmented+frag_keyframe", "frag_duration": "1000000"}
+SAFE_MP4 = {"movflags": "hybrid_fragmented+frag_keyframe", "frag_duration": "1000000", "flush_packets": "1"}
 FORMATS: dict[str, tuple[str, dict[str, str]]] = {
     ".mp4": ("mp4", SAFE_MP4),
     ".m4v": ("mp4", SAFE_MP4),
     ".mov": ("mov", SAFE_MP4),
     ".mkv": ("matroska", {"flush_packets": "1"}),
-    ".ts": ("mpegts", {}),
+    ".ts": ("mpegts", {"flush_packets": "1"}),
 }
 WAITING = 64 << 20  # bytes of pictures that wait to be encoded
 FEWEST, MOST = 2, 30  # pictures that wait, whatever their size

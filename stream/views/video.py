@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream.errors import OutputError
 
 ENCODERS = ("libx264", "libopenh264", "mpeg4")  # the first that this FFmpeg has
-CLOCK = 90_000  # ticks a second, as in MPEG
+CLOCK = 60_000  # ticks a second; MPEG-4 takes no more than 65535
 KEY = 2.0  # s between key frames: what a crash costs at most, and what a new viewer waits
 SMALLEST = 16  # px a side; encoders refuse less
 BITS = 0.15  # ceiling in bits per pixel at 30 fps: about 4 Mbit/s for 720p

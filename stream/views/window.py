@@ -103,17 +103,17 @@ def serve(title: str, parent: Parent) -> None:
     size = (0, 0)
     while not slot.ended:
         picture = slot.take(TICK)
-        key = cv2.waitKey(1) & 0xFF
-        if key in KEYS or not _stands(title):  # looked at before imshow, which would make a new window
-            parent.answer(ENOUGH)
-            break
         if picture is not None:
             image = picture[0]
             if size != image.shape[:2]:
                 size = image.shape[:2]
                 cv2.resizeWindow(title, size[1], size[0])
             cv2.imshow(title, image)
-            cv2.waitKey(1)
+        key = cv2.waitKey(1) & 0xFF  # the window can only be closed in here, so imshow never makes a new one
+        if key in KEYS or not _stands(title):
+            parent.answer(ENOUGH)
+            break
+        if picture is not None:
             parent.answer(READY)
     cv2.destroyAllWindows()
 

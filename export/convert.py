@@ -1,0 +1,137 @@
+"""From a trained checkpoint to one ONNX file with its card, proven equal to PyTorch before it is written."""
+
+import base64
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from export.card import CARD_KEY, HEAD_KEY, Card, Thresholds, WindowSpec
+from export.errors import ModelError
+from export.session import open_session
+from models.crop import CropSpec, to_input
+from models.efficientnet_lite import FaceEncoder
+from models.temporal_head import TemporalHead
+
+OPSET = 17
+TOLERANCE = 1e-4  # largest absolute difference between PyTorch's and onnxruntime's outputs
+BATCHES = (1, 2, 5, 16)
+WINDOWS = ((1, 1), (1, 16), (3, 7), (2, 40))  # (B, T)
+
+
+def convert(checkpoint: Path, out: Path, figures: dict[str, Any] | None = None) -> Card:
+    """Write `out` from what models.train_head saved; `figures` are evaluation results for the card.
+
+    Raises ModelError if the checkpoint cannot be read or ONNX does not agree with PyTorch.
+    """
+    encoder, head, card = load(checkpoint, figures or {})
+    size = card.crop.size
+    encoder_bytes = _to_onnx(
+        encoder, (torch.zeros(2, 3, size, size),), {"crops": ("n",)}, {"features": ("n",)}
+    )
+    window = (torch.zeros(2, 5, card.features), torch.ones(2, 5))
+    head_bytes = _to_onnx(head, window, {"features": ("b", "t"), "weights": ("b", "t")}, {"logit": ("b",)})
+    worst = max(encoder_gap(encoder, encoder_bytes, card.crop), head_gap(head, head_bytes, card.features))
+    if not worst <= TOLERANCE:
+        raise ModelError(
+            f"ONNX differs from PyTorch by {worst:.2g}, more than {TOLERANCE:g}; nothing was written"
+        )
+    model = onnx.load_from_string(encoder_bytes)
+    onnx.helper.set_model_props(
+        model, {CARD_KEY: card.to_json(), HEAD_KEY: base64.b64encode(head_bytes).decode("ascii")}
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    part.write_bytes(model.SerializeToString())
+    part.replace(out)
+    return card
+
+
+def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[FaceEncoder, TemporalHead, Card]:
+    """The networks in evaluation mode and the card. Raises ModelError for anything but our checkpoint."""
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        encoder, head = FaceEncoder(state["features"]), TemporalHead(state["features"])
+        encoder.load_state_dict(state["encoder"])
+        head.load_state_dict(state["head"])
+        card = Card(
+            name="efficientnet_lite0_gated",
+            version=state["version"],
+            crop=CropSpec(**state["spec"]),
+            window=WindowSpec(**state["window"]),
+            features=state["features"],
+            temperature=state["temperature"],
+            bias=state["bias"],
+            thresholds=Thresholds(**state["thresholds"]),
+            training=state["training"],
+            validation={"held_apart_windows": state["held_apart"], **figures},
+        )
+    except FileNotFoundError as error:
+        raise ModelError(f"no checkpoint at {checkpoint}") from error
+    except Exception as error:  # torch.load raises whatever the bytes lead it to
+        raise ModelError(f"{checkpoint} is no checkpoint of models.train_head: {error}") from error
+    return encoder.eval(), head.eval(), card
+
+
+def encoder_gap(encoder: FaceEncoder, model: bytes, spec: CropSpec) -> float:
+    """The largest difference on noise and on smooth, face-like pictures, at several batch sizes."""
+    session, rng, worst = open_session(model), np.random.default_rng(0), 0.0
+    for n in BATCHES:
+        noise = rng.integers(0, 256, (n, spec.size, spec.size, 3), dtype=np.uint8)
+        for crops in (noise, _smooth(n, spec.size, rng)):
+            x = to_input(crops, spec)
+            with torch.no_grad():
+                wanted = encoder(torch.from_numpy(x)).numpy()
+            worst = max(worst, float(np.abs(session.run(["features"], {"crops": x})[0] - wanted).max()))
+    return worst
+
+
+def head_gap(head: TemporalHead, model: bytes, width: int) -> float:
+    """The largest difference over windows of several lengths, padding among them."""
+    session, rng, worst = open_session(model), np.random.default_rng(0), 0.0
+    for b, t in WINDOWS:
+        features = rng.standard_normal((b, t, width), dtype=np.float32)
+        weights = rng.random((b, t), dtype=np.float32) * (rng.random((b, t)) > 0.2)
+        weights = weights.astype(np.float32)
+        with torch.no_grad():
+            wanted = head(torch.from_numpy(features), torch.from_numpy(weights)).numpy()
+        got = session.run(["logit"], {"features": features, "weights": weights})[0]
+        worst = max(worst, float(np.abs(got - wanted).max()))
+    return worst
+
+
+def _smooth(n: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    waves = np.linspace(0, 2 * np.pi, size)
+    pattern = np.sin(waves * rng.uniform(0.5, 3))[:, None] + np.cos(waves * rng.uniform(0.5, 3))[None]
+    tint = rng.uniform(0.3, 1, (n, 1, 1, 3))
+    return np.clip((pattern[None, ..., None] + 2) * 60 * tint, 0, 255).astype(np.uint8)
+
+
+def _to_onnx(
+    network: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    inputs: dict[str, tuple[str, ...]],
+    outputs: dict[str, tuple[str, ...]],
+) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # the TorchScript exporter announces its successor
+        torch.onnx.export(
+            network,
+            example,
+            buffer,  # type: ignore[arg-type]  # the TorchScript exporter writes to files too
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: dict(enumerate(axes)) for name, axes in {**inputs, **outputs}.items()},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return buffer.getvalue()

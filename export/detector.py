@@ -1,0 +1,103 @@
+"""Opens an exported detector and runs it: crops to features, windows of features to probabilities."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from export.card import CARD_KEY, HEAD_KEY, Card
+from export.errors import ModelError
+from export.session import CPU, open_session
+from models.crop import to_input
+
+BUCKETS = (16, 8, 4, 2, 1)  # batch sizes that are run: a GPU stalls on each new shape, so there are few
+
+
+class Detector:
+    """An encoder that runs once on each crop, and a head that runs over a window. Holds no stream's state."""
+
+    def __init__(
+        self, encoder: ort.InferenceSession, head: ort.InferenceSession, card: Card, sha256: str
+    ) -> None:
+        self._encoder, self._head = encoder, head
+        self.card = card
+        self.sha256 = sha256  # of the file, hexadecimal
+        self.provider: str = encoder.get_providers()[
+            0
+        ]  # what the encoder runs on; the small head is on the CPU
+
+    def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Crops (N, S, S, 3) uint8 BGR as models.crop.crop_face cuts them -> features (N, D).
+
+        N may be 0. Raises ValueError for any other shape.
+        """
+        size = self.card.crop.size
+        if crops.ndim != 4 or crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
+            raise ValueError(f"wanted crops (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
+        parts = [
+            self._encoder.run(["features"], {"crops": to_input(part, self.card.crop)})[0]
+            for part in _split(crops)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.card.features), np.float32)
+
+    def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (B, T, D), weights (B, T) in 0..1, 0 = padding -> (B,) probability that the face is fake.
+
+        It is calibrated for even odds of real and fake. Raises ValueError for shapes that do not fit.
+        """
+        if (
+            features.ndim != 3
+            or features.shape[:2] != weights.shape
+            or features.shape[2] != self.card.features
+        ):
+            raise ValueError(f"features {features.shape} and weights {weights.shape} do not fit together")
+        feed = {"features": features.astype(np.float32), "weights": weights.astype(np.float32)}
+        logit = self._head.run(["logit"], feed)[0].astype(np.float64)
+        scaled = np.clip(logit / self.card.temperature + self.card.bias, -60, 60)
+        return (1 / (1 + np.exp(-scaled))).astype(np.float32)
+
+    def warm_up(self) -> None:
+        """Run every batch size once, so that none is met for the first time live."""
+        size = self.card.crop.size
+        for n in BUCKETS:
+            self.encode(np.zeros((n, size, size, 3), np.uint8))
+
+
+def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: int = 1) -> Detector:
+    """Open an exported detector; the encoder runs on `providers[0]` or not at all.
+
+    Raises ModelError for a file that is missing, damaged or without a card, ProviderError where the provider
+    got is not the one asked for.
+    """
+    session = open_session(path, providers, threads)
+    properties = session.get_modelmeta().custom_metadata_map
+    missing = [key for key in (CARD_KEY, HEAD_KEY) if key not in properties]
+    if missing:
+        raise ModelError(
+            f"{path} is an ONNX file, but no detector of ours: it carries no {' and no '.join(missing)}"
+        )
+    try:
+        card = Card.from_json(properties[CARD_KEY])
+        head = base64.b64decode(properties[HEAD_KEY], validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise ModelError(f"{path} carries a damaged card or head: {error}") from error
+    inputs = {i.name: i.shape for i in session.get_inputs()}
+    size = card.crop.size
+    if list(inputs) != ["crops"] or inputs["crops"][1:] != [3, size, size]:
+        raise ModelError(f"{path} takes {inputs}, but its card promises crops of {size} px")
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return Detector(session, open_session(head, (CPU,), threads), card, digest)
+
+
+def _split(crops: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Cut a batch into the largest buckets that fit: nothing is padded, nothing encoded in vain."""
+    start = 0
+    while start < len(crops):
+        size = next(b for b in BUCKETS if b <= len(crops) - start)
+        yield crops[start : start + size]
+        start += size
