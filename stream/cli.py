@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import logging
+import os
 import re
 import signal
 import sys
@@ -13,9 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
-from export.detector import Detector, open_detector
-
 from export import weights_path
+from export.detector import Detector, open_detector
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
 from stream import logs
@@ -35,7 +35,7 @@ from stream.tracker import Tracker
 from stream.values import Health
 from stream.views import View, open_views
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("stream.cli")  # by name: run as a script it would be "__main__", and unheard
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def watch(settings: Settings) -> int:
     """Watch one source until it ends, a signal comes, or it gives up. Raises a FacewitnessError."""
     logs.set_up(settings.log, settings.quiet)
+    _spare_the_source(settings)
     name = display_name(settings.source)
     source = find(settings.source)
     options = _source_options(settings)
@@ -96,6 +97,15 @@ def watch(settings: Settings) -> int:
             with contextlib.closing(source.frames(settings.source, options)) as frames:
                 pump.run_file(frames, settings.duration)
     return 128 + caught[0] if caught else 0
+
+
+def _spare_the_source(settings: Settings) -> None:
+    """An output must not overwrite what is being watched."""
+    for flag in ("record", "scores", "meter"):
+        path = getattr(settings, flag)
+        both_exist = path and path != "-" and os.path.exists(path) and os.path.exists(settings.source)
+        if both_exist and os.path.samefile(path, settings.source):
+            raise ConfigError(f"--{flag} {path} is the source itself")
 
 
 def _networks(settings: Settings, providers: tuple[str, ...]) -> tuple[Detector, FaceDetector]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from stream.analysis import Analysis
-from stream.errors import NoFaces
+from stream.errors import NoFaces, SourceError
 from stream.meter import Meter
 from stream.overlay import draw
 from stream.reader import LiveReader
@@ -76,7 +76,12 @@ class Pump:
         end = None if duration is None else time.monotonic() + duration
         idle = 0.0
         while not self.stop.is_set() and (end is None or time.monotonic() < end):
-            frame = reader.newest(_POLL)
+            try:
+                frame = reader.newest(_POLL)
+            except SourceError:
+                if self.stop.is_set():  # a service manager signals the reading process too
+                    return
+                raise
             self._meter.counts["frames"], self._meter.counts["dropped"] = reader.frames, reader.dropped
             if frame is not None:
                 self._one(frame, reader.frames, reader.dropped, frame.captured)

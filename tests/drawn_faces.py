@@ -31,7 +31,9 @@ def draw_face(seed: int, size: int = 200) -> FacePicture:
     rng = np.random.default_rng(seed)
     face = rng.uniform(0.5, 0.6) * size
     points = shape68() * face + np.array(rng.uniform(0.18, 0.25, 2) * size, np.float32)
-    noise = cv2.resize(rng.integers(40, 200, (12, 12, 3)).astype(np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
+    noise = cv2.resize(
+        rng.integers(40, 200, (12, 12, 3)).astype(np.uint8), (size, size), interpolation=cv2.INTER_CUBIC
+    )
     image = np.ascontiguousarray(noise)
     skin = tuple(float(v) for v in rng.uniform(90, 220, 3))
     whole = cv2.convexHull(np.round(np.vstack([points, points[17:27] - [0, 0.2 * face]])).astype(np.int32))
@@ -64,7 +66,12 @@ def write_data(folder: Path, stills: int = 12, held: int = 2) -> tuple[Path, Pat
         points=np.stack([f.points for f in faces]),
         shape=shape68(),
     )
-    videos = ("c40__real__183", "c40__fake__Deepfakes__183_253", "c40__real__672", "c40__fake__Deepfakes__672_720")
+    videos = (
+        "c40__real__183",
+        "c40__fake__Deepfakes__183_253",
+        "c40__real__672",
+        "c40__fake__Deepfakes__672_720",
+    )
     for k, name in enumerate(videos):
         face = draw_face(100 + k // 2, 256)
         crops = np.repeat(face.image[None], 18, 0)

@@ -1,4 +1,4 @@
-"""The real command as a user runs it: bad input, signals, the demo; what was recorded and alerted survives."""
+"""The real command as a user runs it: bad input, signals, the demo; what was recorded survives."""
 
 import json
 import os
@@ -104,6 +104,7 @@ def test_outputs_that_cannot_be_opened(tmp_path, clip):
     one_line(run("watch", clip, *QUIET, "--scores", missing), 33, "none")
     one_line(run("watch", clip, *QUIET, "--alert", f"jsonl:{missing}"), 33, "none")
     one_line(run("watch", clip, *QUIET, "--alert", "pigeon:1"), 2, "pigeon")
+    one_line(run("watch", clip, *QUIET, "--record", clip), 2, "source itself")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the display is told by its variables on Linux only")

@@ -97,7 +97,9 @@ def test_padding_changes_nothing(detector: Detector, where: str) -> None:
     at = {"before": [0, 0, 0], "after": [6, 6, 6], "between": [2, 3, 5]}[where]
     longer = np.insert(features, at, 99.0, axis=1)
     assert np.allclose(
-        detector.score(longer, np.insert(weights, at, 0.0, axis=1)), detector.score(features, weights), atol=1e-5
+        detector.score(longer, np.insert(weights, at, 0.0, axis=1)),
+        detector.score(features, weights),
+        atol=1e-5,
     )
     assert np.isfinite(detector.score(features, np.zeros((1, 6), np.float32))).all()
 

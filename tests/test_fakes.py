@@ -34,7 +34,9 @@ def test_a_swap_changes_the_face_and_leaves_the_corners(family: str) -> None:
     face, donor = draw_face(1), draw_face(2)
     for seed in range(8):
         before = face.image.copy()
-        changed = np.abs(FAMILIES[family](face, donor, np.random.default_rng(seed)).astype(int) - face.image).max(2)
+        changed = np.abs(
+            FAMILIES[family](face, donor, np.random.default_rng(seed)).astype(int) - face.image
+        ).max(2)
         assert np.array_equal(face.image, before), "the source picture was written to"
         x, y = face.points[30].astype(int)
         assert changed[y - 30 : y + 30, x - 30 : x + 30].mean() > 1
@@ -67,9 +69,7 @@ def test_hulls_nest_in_the_whole_face(part: str) -> None:
         hull(points, "nostril")
 
 
-@given(
-    angle=st.floats(-1.0, 1.0), scale=st.floats(0.3, 4), x=st.floats(-200, 200), y=st.floats(-200, 200)
-)
+@given(angle=st.floats(-1.0, 1.0), scale=st.floats(0.3, 4), x=st.floats(-200, 200), y=st.floats(-200, 200))
 @settings(max_examples=50, deadline=None)
 def test_alignment_recovers_a_similarity(angle: float, scale: float, x: float, y: float) -> None:
     c, s = scale * np.cos(angle), scale * np.sin(angle)
@@ -96,7 +96,9 @@ def test_real_against_real_again_has_one_distribution() -> None:
         pair = degraded_pair(face, face.image.copy(), SPEC, np.random.default_rng(seed))
         for side, crop in zip(sides, pair, strict=True):
             grey = crop.astype(np.float64).mean(2)
-            side.append(np.array([grey.mean(), grey.std(), np.abs(np.diff(grey, axis=1)).mean(), grey[0].mean()]))
+            side.append(
+                np.array([grey.mean(), grey.std(), np.abs(np.diff(grey, axis=1)).mean(), grey[0].mean()])
+            )
     first, second = np.array(sides[0]), np.array(sides[1])
     assert first.std(0).min() > 0.1, "the degradation does nothing"
     gap = np.abs(first.mean(0) - second.mean(0)) / first.std(0)
