@@ -45,9 +45,9 @@ def thresholds(real: NDArray[np.float64]) -> dict[str, float]:
     """The card's pairs from the calibrated scores of held-apart real windows, at the RATES above."""
     found = {name: threshold_at(real, rate) for name, rate in RATES.items()}
     for kind in ("suspicious", "alert"):
-        on = min(max(found[f"{kind}_on"], 0.5), 0.98)  # below even odds nothing is suspicious
+        on = min(max(found[f"{kind}_on"], 0.5), 0.999)  # below even odds nothing is suspicious
         found[f"{kind}_on"] = on
         found[f"{kind}_off"] = max(min(found[f"{kind}_off"], on - GAP), 0.0)
     found["alert_on"] = max(found["alert_on"], found["suspicious_on"])
     found["alert_off"] = max(found["alert_off"], found["suspicious_off"])
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: float(np.ceil(value * 1e4) / 1e4) for name, value in found.items()}

@@ -119,7 +119,7 @@ class Painter:
         )
         turned = (frame.rotation, width, height)
         if turned != self._turned:
-            # Only on a change: PyAV's side data and frame hold each other, and memory waits for the collector.
+            # Only on a change: side data and frame hold each other, and memory waits for the collector.
             side = cast(dict[Type, SideData], frame.side_data).get(Type.DISPLAYMATRIX)
             self._matrix = None if side is None else np.frombuffer(bytes(side), np.int32)
             self._turned = turned

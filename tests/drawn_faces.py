@@ -18,7 +18,7 @@ def shape68() -> NDArray[np.float32]:
     base = np.stack([np.linspace(0.41, 0.59, 5), 0.62 + 0.02 * np.sin(np.linspace(0, np.pi, 5))], 1)
     ring = np.linspace(0, 2 * np.pi, 7)[:6]
     eye = np.stack([-0.07 * np.cos(ring), -0.03 * np.sin(ring)], 1)
-    left, right = eye + [0.31, 0.4], eye + [0.69, 0.4]
+    left, right = eye + np.array([0.31, 0.4]), eye + np.array([0.69, 0.4])
     outer, inner = np.linspace(0, 2 * np.pi, 13)[:12], np.linspace(0, 2 * np.pi, 9)[:8]
     mouth = np.stack([0.5 - 0.15 * np.cos(outer), 0.76 - 0.06 * np.sin(outer)], 1)
     lips = np.stack([0.5 - 0.1 * np.cos(inner), 0.76 - 0.02 * np.sin(inner)], 1)

@@ -9,9 +9,12 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream import errors
 from stream.decode import duration, upright
+from stream.h264 import FrameNumbers
 from stream.sources import SourceOptions, file, find, scheme_of
 from stream.timeline import Damage, Timeline
 from stream.values import Frame
@@ -288,6 +291,17 @@ def test_missing_pictures_are_damage(tmp_path: Path, suffix: str, options: dict[
         number = round(frame.time * 30)
         assert frame.corrupt or np.abs(frame.image.astype(int) - truth[number]).mean() < 0.5
     assert not any(f.corrupt for f in frames[:40])
+
+
+@given(st.binary(max_size=60), st.booleans(), st.lists(st.binary(max_size=40), max_size=4))
+def test_no_bytes_upset_the_search_for_missing_pictures(
+    extra: bytes, sized: bool, packets: list[bytes]
+) -> None:
+    head = b"\x01\x64\x00\x1f\xff\xe1" if sized else b"\x00\x00\x01\x67"
+    numbers = FrameNumbers(head + extra)
+    for packet in packets:
+        assert numbers.leaps(packet) in (True, False)
+        assert numbers.leaps(b"\x00\x00\x01\x41" + packet) in (True, False)
 
 
 def test_packet_cut_short_is_damage(tmp_path: Path) -> None:
