@@ -9,7 +9,8 @@ SIDE = 16  # px of the thumbnail
 SHAPE = np.array([[0.31, 0.35], [0.69, 0.35], [0.50, 0.58], [0.35, 0.78], [0.65, 0.78]], np.float32)
 LAB_WEIGHTS = np.array([1, 2, 2], np.float32)  # colour varies less than lightness, and tells as much
 SCENE = (32, 18)  # px, width and height
-# Correlation of two successive pictures' thumbnails below which they show different scenes.
+# Correlation of two successive thumbnails below which they show different scenes. Measured on 19 clips:
+# 0.90 or more a frame later, 0.80 or more 0.2 s later; between two clips at most 0.55 (95 % of pairs).
 CUT = 0.6
 
 

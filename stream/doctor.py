@@ -11,14 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 import av
 import cv2
 import onnxruntime
-from export.detector import open_detector
 
 from export import weights_path
+from export.detector import open_detector
 from export.errors import ModelError
 from stream.errors import ProviderError
 from stream.providers import NAMES, choose, try_provider
+from stream.views.push import speaks_srt
 
-_PROTOCOLS = {"rtsp": "rtsp", "hls": "hls", "mpegts": "udp/tcp", "flv": "rtmp", "srt": "srt"}
+_FORMATS = {"rtsp": "rtsp", "hls": "hls", "mpegts": "udp, tcp, srt", "flv": "rtmp"}  # demuxer: whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +107,13 @@ def _media() -> Iterator[Finding]:
         yield Finding("ok", f"recordings are encoded by {encoders[0]}")
     else:
         yield Finding("PROBLEM", "no H.264 or MPEG-4 encoder: --record and --push cannot work")
-    missing = [urls for name, urls in _PROTOCOLS.items() if name not in av.formats_available]
-    yield (
-        Finding("note", f"cannot read: {', '.join(missing)}")
-        if missing
-        else Finding("ok", "reads rtsp, rtmp, srt, http, hls, udp")
-    )
+    missing = [urls for name, urls in _FORMATS.items() if name not in av.formats_available]
+    if missing:
+        yield Finding("PROBLEM", f"cannot read: {', '.join(missing)}")
+    else:
+        yield Finding("ok", "reads rtsp, rtmp, http, hls, udp, tcp")
+    if not speaks_srt():
+        yield Finding("note", "no srt: this FFmpeg was built without it")
 
 
 def _cameras() -> Iterator[Finding]:

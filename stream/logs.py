@@ -17,8 +17,8 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_text:  # where the filter leaves it, redacted
+            line["traceback"] = record.exc_text
         return json.dumps(line, ensure_ascii=False)
 
 

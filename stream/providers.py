@@ -1,7 +1,11 @@
 """From `--provider NAME` to what onnxruntime really runs on; a silent fall-back is an error."""
 
+import contextlib
+import ctypes
+import io
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import onnxruntime
 
@@ -50,12 +54,28 @@ def try_provider(name: str) -> str:
     # onnxruntime prints its own lines about missing libraries; ours is the one that counts.
     onnxruntime.set_default_logger_severity(4)
     try:
-        open_session(weights_path("mtcnn_onet"), _with_cpu(name))
-    except OrtProviderError as error:
-        return str(error)
+        with contextlib.redirect_stdout(io.StringIO()):
+            open_session(weights_path("mtcnn_onet"), _with_cpu(name))
+    except OrtProviderError:
+        return _missing_library(name) or "onnxruntime fell back to the CPU"
     finally:
         onnxruntime.set_default_logger_severity(2)
     return ""
+
+
+def _missing_library(name: str) -> str:
+    """The first library that a provider needs and that cannot be loaded, in the loader's words; "" if none."""
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    library = next(folder.glob(f"*onnxruntime_providers_{name}.*"), None)
+    if library is None:
+        return ""
+    try:
+        for shared in folder.glob("*onnxruntime_providers_shared.*"):
+            ctypes.CDLL(str(shared), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return str(error)
+    return "its libraries are there, but no device that it can use"
 
 
 def short(providers: Sequence[str]) -> str:

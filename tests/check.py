@@ -7,7 +7,7 @@ STEPS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
-    ("pytest", "-q", "--cov=stream", "--cov-report=term:skip-covered", "--cov-fail-under=85", "tests"),
+    ("pytest", "-q", "--cov", "--cov-report=term:skip-covered", "--cov-fail-under=85", "tests"),
 )
 
 

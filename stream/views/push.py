@@ -136,7 +136,7 @@ def _check(url: str) -> str:
         host = None
     if not host:
         raise OutputError(f"cannot push there: the {scheme} URL needs a host and, if any, a port in numbers")
-    if scheme == "srt" and not _speaks_srt():
+    if scheme == "srt" and not speaks_srt():
         raise OutputError("cannot push there: this FFmpeg was built without srt")
     SECRETS.register(url)
     key = parts.path.rpartition("/")[2]
@@ -145,7 +145,7 @@ def _check(url: str) -> str:
     return f"{scheme}://{parts.netloc.rpartition('@')[2]}/…"
 
 
-def _speaks_srt() -> bool:
+def speaks_srt() -> bool:
     import av
 
     try:

@@ -1,0 +1,44 @@
+"""Log lines: readable by people and by machines, without credentials, tracebacks too."""
+
+import json
+import logging
+
+import pytest
+
+from stream import logs
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    root, ours = logging.getLogger(), logging.getLogger("stream")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], level, our_level = before
+    root.setLevel(level)
+    ours.setLevel(our_level)
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_no_password_passes(capsys, style):
+    logs.set_up(style, quiet=False)
+    log = logging.getLogger("stream.x")
+    log.info("opening %s", "rtsp://guard:s3cr3t@cam/1")
+    try:
+        raise OSError("cannot open rtsp://guard:s3cr3t@cam/1")
+    except OSError:
+        log.exception("failed")
+    text = capsys.readouterr().err
+    assert "opening" in text
+    assert "OSError" in text
+    assert "s3cr3t" not in text
+    if style == "json":
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert lines[0]["level"] == "info"
+        assert "Traceback" in lines[1]["traceback"]
+
+
+def test_quiet_keeps_errors(capsys):
+    logs.set_up("text", quiet=True)
+    logging.getLogger("stream.x").warning("a warning")
+    logging.getLogger("stream.x").error("an error")
+    assert capsys.readouterr().err.count("\n") == 1
