@@ -1,8 +1,7 @@
 """The public face: the names that other programs may import. Everything else may change."""
 
-from export.detector import Detector, open_detector
-
 from export.card import Card, Thresholds, WindowSpec
+from export.detector import Detector, open_detector
 from models.crop import CropSpec, crop_face
 from stream.errors import FacewitnessError
 from stream.judge import Judge, Policy

@@ -1,1 +1,1 @@
-"""The live system: source -> newest frame -> faces -> tracks -> crops -> encoder -> window -> score -> judge -> overlay, alerts."""
+"""The live system, one stair down from a source to an alert; `stream/analysis.py` is the stair itself."""

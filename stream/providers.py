@@ -64,7 +64,7 @@ def try_provider(name: str) -> str:
 
 
 def _missing_library(name: str) -> str:
-    """The first library that a provider needs and that cannot be loaded, in the loader's words; "" if none."""
+    """The first library that a provider needs and cannot load, in the loader's words; "" if there is none."""
     folder = Path(onnxruntime.__file__).parent / "capi"
     library = next(folder.glob(f"*onnxruntime_providers_{name}.*"), None)
     if library is None:

@@ -99,7 +99,7 @@ class _Writer:
 
 
 class ScoreLog:
-    """Every new score as a JSON line: {"schema": 1, "type": "score", "source", "track", "time", "value", …}."""
+    """Every new score as a JSON line, schema 1; `see` makes it."""
 
     def __init__(self, path: str, wait: bool) -> None:
         """path: a file to write anew, or "-" for stdout. Raises OutputError if it cannot be opened."""

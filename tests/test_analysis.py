@@ -17,7 +17,7 @@ SHARP = rng.integers(0, 255, (480, 640, 3), np.uint8)
 
 
 class CountingDetector:
-    """Answers with the mean of the first feature, which is the track's x over 1000: no network needed here."""
+    """Counts what it is asked to do and answers what the test says: no network is needed here."""
 
     card = CARD
 

@@ -17,7 +17,7 @@ COUNT = 5
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Four stills, one of them in a folder, and a video of two tracks, as `python -m stream.crops` writes them."""
+    """Four stills, one of them in a folder, and a video of two tracks, as stream.crops writes them."""
     data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("prepared")
     crops = out / "crops"
     names = ["a.jpg", "b.jpg", "c.jpg", "portraits/d.jpg"]

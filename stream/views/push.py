@@ -146,6 +146,7 @@ def _check(url: str) -> str:
 
 
 def speaks_srt() -> bool:
+    """Whether this FFmpeg was built with the SRT protocol."""
     import av
 
     try:
