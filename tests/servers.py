@@ -19,7 +19,7 @@ from typing import Any
 import av
 import pytest
 
-from tests.clips import numbered
+from tests.clips import Picture, numbered
 
 _GI = "/usr/bin/python3"
 BALL = (
@@ -98,10 +98,20 @@ class RtspServer:
 
 
 class Sender(threading.Thread):
-    """Encodes numbered pictures in real time into what PyAV can write to; knows when each was made."""
+    """Encodes pictures in real time into what PyAV can write to; knows when each was made."""
 
-    def __init__(self, target: str, format: str, count: int = 10_000, rate: int = 30, **options: str) -> None:
+    def __init__(
+        self,
+        target: str,
+        format: str,
+        count: int = 10_000,
+        rate: int = 30,
+        pictures: Callable[[int], Iterator[Picture]] = numbered,
+        **options: str,
+    ) -> None:
+        """pictures: makes so many of 320x240, numbered by default."""
         super().__init__(daemon=True)
+        self._pictures = pictures
         self.made: dict[int, float] = {}  # s, monotonic, by the picture's number
         self._target, self._format, self._count, self._rate, self._options = (
             target,
@@ -119,7 +129,7 @@ class Sender(threading.Thread):
             stream.codec_context.gop_size, stream.codec_context.max_b_frames = 15, 0
             stream.codec_context.options = {"tune": "zerolatency", "preset": "ultrafast"}
             begin = time.monotonic()
-            for i, picture in enumerate(numbered(self._count)):
+            for i, picture in enumerate(self._pictures(self._count)):
                 if self._ending.wait(max(begin + i / self._rate - time.monotonic(), 0)):
                     break
                 frame = av.VideoFrame.from_ndarray(picture, format="bgr24")

@@ -11,7 +11,7 @@ import cv2
 import pytest
 
 from tests import clips
-from tests.servers import RtspServer, wait_for
+from tests.servers import RtspServer, Sender, free_port, wait_for
 from tests.test_cli import ENVIRONMENT
 
 STILL = (
@@ -93,6 +93,16 @@ def test_starts_while_the_server_is_down(tmp_path):
         with server:
             assert watch.goes_on(30), watch.log.read_text()
         assert watch.process.poll() is None
+        assert watch.end() == 128 + signal.SIGTERM
+
+
+def test_mpegts_over_udp_starts_before_and_outlives_its_sender(tmp_path):
+    address = f"udp://127.0.0.1:{free_port()}"
+    with Watch(tmp_path, address, "--stall", "2") as watch:
+        for _ in range(2):
+            with Sender(f"{address}?pkt_size=1316", "mpegts", pictures=lambda n: clips.portraits(n, step=0)):
+                assert watch.goes_on(30), watch.log.read_text()
+            assert watch.says("no picture for 2 s", 12), watch.log.read_text()
         assert watch.end() == 128 + signal.SIGTERM
 
 
