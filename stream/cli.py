@@ -28,6 +28,7 @@ from stream.meter import Meter
 from stream.providers import choose, short
 from stream.pump import Observer, Pump
 from stream.reader import LiveReader
+from stream.redact import SECRETS
 from stream.sinks import Dispatcher, SinkOptions, open_sink
 from stream.sources import SourceOptions, display_name, find
 from stream.status import ScoreLog, StatusLine
@@ -60,6 +61,8 @@ def watch(settings: Settings) -> int:
     """Watch one source until it ends, a signal comes, or it gives up. Raises a FacewitnessError."""
     logs.set_up(settings.log, settings.quiet)
     _spare_the_source(settings)
+    if settings.meter not in (None, "-"):
+        _write(settings.meter, "", "a")  # better told now than after hours of watching
     name = display_name(settings.source)
     source = find(settings.source)
     options = _source_options(settings)
@@ -156,6 +159,7 @@ def _sink_options(settings: Settings) -> SinkOptions:
             raise ConfigError(f"webhook secret {settings.webhook_secret_file}: {error}") from None
         if not secret:
             raise ConfigError(f"webhook secret {settings.webhook_secret_file}: the file is empty")
+        SECRETS.register_value(secret)
     if settings.spool:
         return SinkOptions(hmac_secret=secret, spool_dir=Path(settings.spool))
     return SinkOptions(hmac_secret=secret)
@@ -189,14 +193,20 @@ def _summary(
         **meter.summary(),
     }
     if settings.meter == "-":
-        print(json.dumps(summary), flush=True)
+        with contextlib.suppress(BrokenPipeError):  # `… | head` has gone
+            print(json.dumps(summary), flush=True)
     else:
-        try:
-            Path(settings.meter).write_text(json.dumps(summary) + "\n", "utf-8")
-        except OSError as error:
-            raise OutputError(f"meter {settings.meter}: {error.strerror or error}") from None
+        _write(settings.meter, json.dumps(summary) + "\n", "w")
     if not settings.quiet:
         print(meter.table(), file=sys.stderr)
+
+
+def _write(path: str, text: str, mode: str) -> None:
+    try:
+        with open(path, mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(f"meter {path}: {error.strerror or error}") from None
 
 
 def _slug(name: str) -> str:

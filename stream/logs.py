@@ -25,11 +25,9 @@ class _Json(logging.Formatter):
 def set_up(style: str, quiet: bool) -> None:
     """Log to stderr. style: "text" or "json". quiet: errors only."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _Json()
-        if style == "json"
-        else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-    )
+    row = "\r\x1b[K" if sys.stderr.isatty() else ""  # a status line may stand in this row of the terminal
+    text = logging.Formatter(f"{row}%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    handler.setFormatter(_Json() if style == "json" else text)
     handler.addFilter(RedactingFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -545,7 +545,7 @@ def test_a_push_that_cannot_be(url, why):
 
 
 def test_srt_is_refused_at_once_where_ffmpeg_lacks_it(monkeypatch):
-    monkeypatch.setattr(push, "_speaks_srt", lambda: False)
+    monkeypatch.setattr(push, "speaks_srt", lambda: False)
     with pytest.raises(OutputError, match="without srt"):
         Push("srt://127.0.0.1:9")
 
