@@ -14,6 +14,7 @@ import pytest
 
 from export import weights_path
 from tests import clips
+from tests.test_webhook import Receiver
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -152,22 +153,27 @@ def test_a_signal_ends_it_cleanly(tmp_path, number):
 
 def test_the_demo_turns_from_clear_to_alert(tmp_path):
     alerts, scores, out = tmp_path / "alerts.jsonl", tmp_path / "scores.jsonl", tmp_path / "out.mp4"
-    done = run("watch", "demo", "--provider", "cpu", "--alert", "console", "--alert", f"jsonl:{alerts}",
-               "--scores", scores, "--record", out)  # fmt: skip
+    (tmp_path / "secret").write_text("hunter2-hunter2\n")
+    with Receiver() as receiver:
+        sinks = ["console", f"jsonl:{alerts}", f"http://127.0.0.1:{receiver.port}/hook"]
+        words = [word for sink in sinks for word in ("--alert", sink)]
+        words += ["--webhook-secret-file", str(tmp_path / "secret"), "--spool", str(tmp_path / "spool")]
+        done = run("watch", "demo", "--provider", "cpu", *words, "--scores", scores, "--record", out)
     assert done.returncode == 0, done.stderr
-    assert "ALERT" in done.stdout
+    assert "ALERT opened" in done.stdout
     lines = [json.loads(line) for line in scores.read_text().splitlines()]
-    half = lines[-1]["time"] / 2
-    early = {line["state"] for line in lines if 1.5 < line["time"] < half - 0.5}
+    half = 8.0  # s, when the face is swapped
+    early = {line["state"] for line in lines if 1.5 < line["time"] < half}
     assert early == {"CLEAR"}
     events = [json.loads(line) for line in alerts.read_text().splitlines()]
-    opened = [event for event in events if event["phase"] == "opened"]
-    assert len(opened) == 1
-    assert half - 0.5 <= opened[0]["start"] <= half + 2
+    assert [event["phase"] for event in events if event["phase"] != "updated"] == ["opened", "closed"]
+    assert half <= events[0]["start"] <= half + 2
     first = next(line["time"] for line in lines if line["state"] == "ALERT")
     assert first <= half + 2.5
-    assert events[-1]["phase"] == "closed"
-    assert len(clips.read_all(out)) > 300
+    assert len(clips.read_all(out)) == 480
+    assert [event["phase"] for event in receiver.events] == [event["phase"] for event in events]
+    assert all("X-Facewitness-Signature" in headers for headers, _ in receiver.posts)
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_doctor_names_what_matters():
