@@ -169,6 +169,36 @@ def calibrate(head: TemporalHead, held: list[Encoded]) -> dict[str, Any]:
     return {"temperature": temperature, "bias": bias, "thresholds": pairs, "held_apart": figures}
 
 
+def save(
+    path: Path,
+    trainer: Trainer,
+    head: TemporalHead,
+    recipe: HeadRecipe,
+    found: dict[str, Any],
+    pairs: Pairs,
+    version: str,
+) -> None:
+    """Write the two networks with all that their card will say."""
+    folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
+    state = {
+        "encoder": trainer.averaged().state_dict(),
+        "head": head.state_dict(),
+        "features": trainer.recipe.features,
+        "spec": asdict(trainer.spec),
+        "window": {"seconds": SECONDS, "rate": RATE, "stride": STRIDE, "min_samples": LEAST},
+        "version": version,
+        **{k: found[k] for k in ("temperature", "bias", "thresholds", "held_apart")},
+        "training": {
+            "encoder": {**asdict(trainer.recipe), "steps_done": trainer.step, "mix": asdict(pairs.mix)},
+            "head": asdict(recipe),
+            "data": ["LFW", "UTKFace", "portraits", *folders],
+            "terms": "LFW: research; UTKFace: non-commercial research; portraits, GRID: CC BY 4.0; signers: "
+            "none stated; FaceForensics++: its research terms; ImageNet weights: Apache-2.0",
+        },
+    }
+    torch.save(state, path)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -187,23 +217,7 @@ def main() -> None:
     head = train_head(trainer, encode(trainer, training_windows(pairs, recipe)), recipe)
     found = calibrate(head, encode(trainer, held_windows(pairs, max(40, args.stills // 3))))
     sys.stderr.write(f"\n{json.dumps(found, indent=1)}\n")
-    sources = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
-    state = {
-        "encoder": trainer.averaged().state_dict(),
-        "head": head.state_dict(),
-        "features": trainer.recipe.features,
-        "spec": asdict(trainer.spec),
-        "window": {"seconds": SECONDS, "rate": RATE, "stride": STRIDE, "min_samples": LEAST},
-        "version": args.version,
-        **{k: found[k] for k in ("temperature", "bias", "thresholds")},
-        "training": {
-            "encoder": {**asdict(trainer.recipe), "steps_done": trainer.step, "mix": asdict(pairs.mix)},
-            "head": asdict(recipe),
-            "folders": ["stills", *sources],
-        },
-        "held_apart": found["held_apart"],
-    }
-    torch.save(state, args.run / "detector.pt")
+    save(args.run / "detector.pt", trainer, head, recipe, found, pairs, args.version)
 
 
 if __name__ == "__main__":
