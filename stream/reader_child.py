@@ -13,6 +13,10 @@ import threading
 import time
 from typing import Any
 
+# First of the two that bring their own copies of X11's libraries: with OpenCV's loaded before FFmpeg's,
+# capturing the screen crashes the process (seen with opencv-python 5.0 and PyAV 18.1).
+import av  # noqa: F401
+
 from stream.errors import SourceError
 from stream.redact import SECRETS, RedactingFilter, redact
 from stream.sources import find

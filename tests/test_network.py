@@ -1,19 +1,25 @@
 """Network, webcam and screen sources, each opened as the reader's child opens it."""
 
+import contextlib
 import itertools
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stream import errors
+from stream.reader import LiveReader
 from stream.sources import SourceOptions, display_name, find, screen, webcam
 from stream.values import Frame
 from tests.clips import number_of, numbered, write_clip
 from tests.servers import RtspServer, Sender, free_port, http_server, lossy_relay, mute_server, wait_for
+
+ROOT = Path(__file__).parent.parent
 
 
 def take(url: str, count: int, **options: object) -> list[Frame]:
@@ -210,14 +216,33 @@ def display() -> Iterator[str]:
     server.stdout.close()
 
 
+def read(url: str, count: int, **options: Any) -> list[Frame]:
+    """The first frames that come through a reader's own process, which is where the screen is captured."""
+    with contextlib.closing(LiveReader(url, SourceOptions(**options), retries=1)) as reader:
+        frames: list[Frame] = []
+        end = time.monotonic() + 20
+        while len(frames) < count and time.monotonic() < end:
+            frame = reader.newest(1.0)
+            frames += [frame] if frame else []
+    return frames
+
+
 def test_screen(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", display)
-    frames = take("screen:", 8, rate=20)
+    frames = read("screen:", 8, rate=20)
+    assert len(frames) == 8
     assert {f.image.shape for f in frames} == {(480, 640, 3)}
     assert frames[0].image.min() > 250
     assert np.median(np.diff([f.captured for f in frames])) == pytest.approx(0.05, abs=0.02)
-    (part,) = take(f"screen:{display}+10,20", 1, resolution=(320, 200))
+    part = read(f"screen:{display}+10,20", 1, resolution=(320, 200))[0]
     assert part.image.shape == (200, 320, 3)
+
+
+def test_the_reader_loads_ffmpeg_before_opencv() -> None:
+    code = (
+        "import sys; import stream.reader_child; assert 'cv2' not in sys.modules; assert 'av' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
