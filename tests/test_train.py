@@ -14,7 +14,6 @@ from models.clips import labelled_window, moving_still, still_windows, video_win
 from models.crop import CropSpec, to_input  # noqa: E402
 from models.dataset import Pairs, held_stills  # noqa: E402
 from models.efficientnet_lite import EfficientNetLite0, imagenet_trunk  # noqa: E402
-from models.evaluate import figures, summarise, videos_of  # noqa: E402
 from models.exam import Exam  # noqa: E402
 from models.metrics import auc, auc_interval, pairs_right, threshold_at  # noqa: E402
 from models.splits import is_fake, is_training  # noqa: E402
@@ -223,22 +222,3 @@ def test_figures_of_merit() -> None:
     assert (values > threshold_at(values, 0.05)).sum() == 5
     with pytest.raises(ValueError, match="no real scores"):
         threshold_at([], 0.05)
-
-
-def test_a_videos_score_is_the_mean_of_its_longest_track() -> None:
-    lines = [{"track": t, "value": v, "reason": ""} for t, v in ((1, 0.9), (2, 0.2), (2, 0.4), (3, None))]
-    watched = summarise("x", True, lines)
-    assert watched.score == pytest.approx(0.3)
-    unscored = summarise("y", False, [{"track": 1, "value": None, "reason": "too small"}])
-    assert (unscored.score, unscored.note) == (None, "too small")
-    found = figures([watched, unscored, summarise("x", False, [{"track": 1, "value": 0.1, "reason": ""}])])
-    assert found["video_auc"] == 1
-    assert (found["pairs_right"], found["pairs"]) == (1, 1)
-    assert found["not_scored"] == {"real/y": "too small"}
-
-
-def test_folders_without_both_sides_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.mp4").touch()
-    with pytest.raises(ValueError, match="real/ and fake/"):
-        videos_of(tmp_path)

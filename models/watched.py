@@ -1,0 +1,113 @@
+"""What the live path said of one file, and which files belong together."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+VIDEOS = frozenset({".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm"})
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+SWAP = re.compile(r"(\d+)_\d+")  # FaceForensics++: the fake 183_253 was made of the real 183
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of a folder with real/ and fake/ in it."""
+
+    path: Path
+    name: str  # its path below the folder, with real/ or fake/, without the suffix
+    fake: bool
+
+    @property
+    def picture(self) -> bool:
+        """Whether it is a still picture."""
+        return self.path.suffix.lower() in PICTURES
+
+    @property
+    def base(self) -> tuple[str, ...]:
+        """What stands before real/ or fake/, e.g. ("c40",)."""
+        parts = tuple(self.name.split("/"))
+        return parts[: parts.index("fake" if self.fake else "real")]
+
+    @property
+    def kind(self) -> str:
+        """The subfolders without real/ or fake/, e.g. "c40/Deepfakes": what made the fakes."""
+        parts = self.name.split("/")[:-1]
+        parts.remove("fake" if self.fake else "real")
+        return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the live path said of one file. Times in s."""
+
+    item: Item
+    samples: tuple[tuple[float, float], ...]  # (time, probability) of the track with the most scores
+    opened: int  # alerts
+    seconds: float  # watched
+    note: str = ""  # why there is no score, or what was wrong with the file
+
+    @property
+    def score(self) -> float | None:
+        """The mean of the samples, 0..1; None where nothing was scored."""
+        return sum(v for _, v in self.samples) / len(self.samples) if self.samples else None
+
+
+def main_track(
+    lines: Iterable[tuple[int, float, float | None, str]],
+) -> tuple[tuple[tuple[float, float], ...], str]:
+    """The samples of the track with the most scores, and the commonest reason where there are none.
+
+    lines: (track, time, value, reason), as `facewitness watch --scores` writes them.
+    """
+    tracks: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    reasons: dict[str, int] = defaultdict(int)
+    for track, time, value, reason in lines:
+        if value is None:
+            reasons[reason] += 1
+        else:
+            tracks[track].append((time, value))
+    if tracks:
+        return tuple(tracks[max(tracks, key=lambda t: (len(tracks[t]), -t))]), ""
+    return (), max(reasons, key=reasons.__getitem__) if reasons else "no face found"
+
+
+def items_of(folder: Path) -> list[Item]:
+    """The videos and pictures below a folder. Raises ValueError where a side is missing."""
+    found = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS | PICTURES and p.is_file()):
+        relative = path.relative_to(folder)
+        sides = [part for part in relative.parts[:-1] if part in ("real", "fake")]
+        if len(sides) == 1:
+            found.append(Item(path, relative.with_suffix("").as_posix(), sides == ["fake"]))
+    if {item.fake for item in found} != {True, False}:
+        raise ValueError(f"{folder} holds no videos or pictures under both real/ and fake/")
+    names = [item.name for item in found]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{folder} holds {twice} twice, with different suffixes")
+    return found
+
+
+def pairs_of(watched: Iterable[Watched]) -> list[tuple[Watched, Watched]]:
+    """Each fake beside its own real: the same path but for real/ and fake/, or FaceForensics++'s names."""
+    listed = list(watched)
+    reals = {_key(w.item): w for w in listed if not w.item.fake}
+    pairs = []
+    for w in listed:
+        if w.item.fake:
+            stem = w.item.name.split("/")[-1]
+            swap = SWAP.fullmatch(stem)
+            own = reals.get(_key(w.item))
+            if own is None and swap:
+                own = reals.get((*w.item.base, swap[1]))
+            if own is not None:
+                pairs.append((own, w))
+    return pairs
+
+
+def _key(item: Item) -> tuple[str, ...]:
+    parts = item.name.split("/")
+    parts.remove("fake" if item.fake else "real")
+    return tuple(parts)
