@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = _parser()
-    args = parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)
     if args.json and args.json.is_dir():  # `--json FOLDER`: the folder is none of its business
         args.folders, args.json = [args.json, *args.folders], STDOUT
     if not args.folders:
@@ -130,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         sys.stderr.write(f"evaluate: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("evaluate: stopped; with --cache the next run goes on from here\n")
+        return 130
     return 0
 
 

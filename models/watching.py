@@ -79,45 +79,38 @@ class LivePath:
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
     def _run(self, item: Item) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            source = item.path
+        with tempfile.TemporaryDirectory() as name:
+            folder, source = Path(name), item.path
             if item.picture:
-                source = Path(folder) / "still.mkv"
+                source = folder / "still.mkv"
                 try:
                     write_still_clip(item.path, source)
                 except ValueError as error:
                     return {"lines": [], "opened": 0, "seconds": 0.0, "note": str(error)}
-            length = _length(source)
-            scores, alerts = Path(folder) / "scores.jsonl", Path(folder) / "alerts.jsonl"
-            command = [sys.executable, "-m", "stream.cli", "watch", str(source), "--quiet"]
-            command += [
-                "--scores",
-                str(scores),
-                "--alert",
-                f"jsonl:{alerts}",
-                "--model",
-                str(self.model.path),
-            ]
-            if self.seconds is not None:
-                command += ["--duration", str(self.seconds)]
-                length = min(length, self.seconds)
-            limit = max(600.0, PATIENCE * length)
+            length = min(_length(source), self.seconds or float("inf"))
+            code, said = self._command(source, folder, length)
+            lines, events = _json_lines(folder / "scores.jsonl"), _json_lines(folder / "alerts.jsonl")
+        note = "no face found" if code == NO_FACES else said.replace(str(item.path), item.path.name)
+        scores = [[x["track"], x["time"], x["value"], x["reason"]] for x in lines if x["type"] == "score"]
+        opened = sum(x["phase"] == "opened" for x in events)
+        return {"lines": scores, "opened": opened, "seconds": length, "note": note if code else ""}
+
+    def _command(self, source: Path, folder: Path, length: float) -> tuple[int, str]:
+        """The exit code and the last line of `facewitness watch`, which writes its answers into `folder`."""
+        command = [sys.executable, "-m", "stream.cli", "watch", str(source), "--model", str(self.model.path)]
+        command += ["--quiet", "--scores", str(folder / "scores.jsonl")]
+        command += ["--alert", f"jsonl:{folder / 'alerts.jsonl'}"]
+        if self.seconds is not None:
+            command += ["--duration", str(self.seconds)]
+        limit = max(600.0, PATIENCE * length)
+        try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-            if run.returncode and run.returncode not in BAD_FILES:
-                told = _last_line(run.stderr)
-                raise RuntimeError(f"watching {item.path} ended with {run.returncode}: {told}")
-            lines, events = _json_lines(scores), _json_lines(alerts)
-        note = "no face found" if run.returncode == NO_FACES else ""
-        if run.returncode and not note:
-            note = _last_line(run.stderr).replace(str(item.path), item.path.name)
-        return {
-            "lines": [
-                [x["track"], x["time"], x["value"], x["reason"]] for x in lines if x["type"] == "score"
-            ],
-            "opened": sum(x["phase"] == "opened" for x in events),
-            "seconds": length,
-            "note": note,
-        }
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"watching {source} took more than {limit:.0f} s") from None
+        said = _last_line(run.stderr)
+        if run.returncode and run.returncode not in BAD_FILES:
+            raise RuntimeError(f"watching {source} ended with {run.returncode}: {said}")
+        return run.returncode, said
 
 
 def watch_all(live: LivePath, items: Iterable[Item], out: TextIO) -> Iterator[Watched]:
