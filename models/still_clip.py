@@ -15,7 +15,7 @@ def write_still_clip(picture: Path, out: Path) -> None:
     """
     image = cv2.imread(str(picture), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f"{picture.name}: not a picture that can be read")
+        raise ValueError("not a picture that can be read")
     with av.open(str(out), "w") as container:
         stream = container.add_stream("ffv1", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = image.shape[1], image.shape[0], "bgr0"

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import av
 
+from models.conditions import Condition, write_under
 from models.still_clip import write_still_clip
 from models.watched import Item, Watched, main_track
 
@@ -56,6 +57,7 @@ class LivePath:
     model: Model
     seconds: float | None = None  # at most, of each file
     cache: Path | None = None
+    condition: Condition | None = None  # what each file is put under first
 
     def watch(self, item: Item) -> Watched:
         """Watch one file, or remember it. Raises RuntimeError where the command fails for its own reasons."""
@@ -75,18 +77,16 @@ class LivePath:
         return Watched(item, samples, told["opened"], seconds, told["note"] or why)
 
     def _key(self, item: Item) -> str:
-        parts = self.model.sha256, _sha256(item.path), live_digest(), str(self.seconds)
+        parts = self.model.sha256, _sha256(item.path), live_digest(), str(self.seconds), str(self.condition)
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
     def _run(self, item: Item) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as name:
-            folder, source = Path(name), item.path
-            if item.picture:
-                source = folder / "still.mkv"
-                try:
-                    write_still_clip(item.path, source)
-                except ValueError as error:
-                    return {"lines": [], "opened": 0, "seconds": 0.0, "note": str(error)}
+            folder = Path(name)
+            try:
+                source = self._prepared(item, folder)
+            except (ValueError, av.FFmpegError) as error:
+                return {"lines": [], "opened": 0, "seconds": 0.0, "note": f"{item.path.name}: {error}"}
             length = min(_length(source), self.seconds or float("inf"))
             code, said = self._command(source, folder, length)
             lines, events = _json_lines(folder / "scores.jsonl"), _json_lines(folder / "alerts.jsonl")
@@ -94,6 +94,17 @@ class LivePath:
         scores = [[x["track"], x["time"], x["value"], x["reason"]] for x in lines if x["type"] == "score"]
         opened = sum(x["phase"] == "opened" for x in events)
         return {"lines": scores, "opened": opened, "seconds": length, "note": note if code else ""}
+
+    def _prepared(self, item: Item, folder: Path) -> Path:
+        """The file itself, or what has been made of it in `folder`."""
+        source = item.path
+        if item.picture:
+            source = folder / "still.mkv"
+            write_still_clip(item.path, source)
+        if self.condition:
+            write_under(source, folder / "under.mkv", self.condition, self.seconds)
+            source = folder / "under.mkv"
+        return source
 
     def _command(self, source: Path, folder: Path, length: float) -> tuple[int, str]:
         """The exit code and the last line of `facewitness watch`, which writes its answers into `folder`."""

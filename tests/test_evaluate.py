@@ -147,5 +147,5 @@ def test_a_picture_becomes_a_clip_of_its_very_pixels(tmp_path: Path) -> None:
     assert len(frames) == SECONDS * RATE
     assert all((frame == noise).all() for frame in frames)
     (tmp_path / "b.png").write_text("x")
-    with pytest.raises(ValueError, match=r"b\.png"):
+    with pytest.raises(ValueError, match="not a picture"):
         write_still_clip(tmp_path / "b.png", tmp_path / "b.mkv")
