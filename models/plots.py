@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.conditions import KINDS
+from models.faces_seen import by_face
 from models.metrics import auc
 from models.reliability import Reliability, even_odds
 from models.roc import roc_curve
@@ -41,7 +42,7 @@ SHOWN = 34  # characters of a video's name
 
 
 def draw_all(folders: Mapping[str, Sequence[Watched]], threshold: float, out: Path) -> list[Path]:
-    """Write roc.png, calibration.png and scores_FOLDER_N.png; returns what was written.
+    """Write roc.png, calibration.png, faces.png and scores_FOLDER_N.png; returns what was written.
 
     Folders without a score on both sides have no ROC and no calibration.
     """
@@ -58,6 +59,7 @@ def draw_all(folders: Mapping[str, Sequence[Watched]], threshold: float, out: Pa
         pages = []
         if whole:
             pages += [("roc", roc_figure(whole)), ("calibration", calibration_figure(whole, threshold))]
+            pages.append(("faces", faces_figure(folders)))
         for name, watched in folders.items():
             for number, page in enumerate(score_figures(watched, threshold, name), 1):
                 pages.append((f"scores_{name}_{number}", page))
@@ -163,6 +165,30 @@ def calibration_figure(sides: Mapping[str, tuple[list[float], list[float]]], thr
     return figure
 
 
+def faces_figure(folders: Mapping[str, Sequence[Watched]]) -> "Figure":
+    """The frame AUC of all folders together against the face's size, sharpness and turn."""
+    from matplotlib import pyplot as plt
+
+    everything = [w for watched in folders.values() for w in watched]
+    found = by_face([w for w in everything if not w.item.fake], [w for w in everything if w.item.fake])
+    figure, axes = plt.subplots(1, len(found), figsize=(8.4, 2.6), layout="constrained", sharey=True)
+    for axis, (name, bins) in zip(axes, found.items(), strict=True):
+        known = [(x, e) for x, e in enumerate(bins) if e["frame_auc"] is not None]
+        at, values = [x for x, _ in known], [e["frame_auc"] for _, e in known]
+        low, high = ([e["frame_auc_ci"][side] for _, e in known] for side in (0, 1))
+        axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        axis.vlines(at, low, high, color=REAL, alpha=0.35)
+        axis.scatter(at, values, s=14, color=REAL, zorder=3)
+        labels = [
+            f"{e['from']:g}–{e['to']:g}" if e["to"] is not None else f"from {e['from']:g}" for e in bins
+        ]
+        axis.set_xticks(range(len(bins)), labels)
+        axis.set(title=f"face: {name}", ylim=(-0.02, 1.02), xlim=(-0.5, len(bins) - 0.5))
+        axis.set_xlabel({"size": "px", "sharpness": "variance of the Laplacian", "yaw": "degrees"}[name])
+    axes[0].set_ylabel("frame AUC, 95 %")
+    return figure
+
+
 def score_figures(watched: Sequence[Watched], threshold: float, title: str) -> list["Figure"]:
     """Score against time: a panel for each video, or for each real with the fakes made of it."""
     from matplotlib import pyplot as plt
@@ -206,7 +232,7 @@ def _panels(watched: Sequence[Watched]) -> list[list[Watched]]:
 def _scores(axis: "Axes", panel: Sequence[Watched], threshold: float) -> None:
     _mark(axis, threshold, across=True)
     for index, w in enumerate(panel):
-        times, values = zip(*w.samples, strict=True)
+        times, values = [s.time for s in w.samples], [s.value for s in w.samples]
         colour, alpha = (FAKE, max(1 - 0.18 * max(index - 1, 0), 0.3)) if w.item.fake else (REAL, 1.0)
         axis.plot(times, values, color=colour, alpha=alpha, marker="." if len(times) == 1 else None)
     name = panel[0].item.name.removeprefix("real/")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decisions import Confusion, poisson_interval, wilson_interval
+from models.faces_seen import by_face
 from models.metrics import auc
 from models.reliability import Reliability, even_odds, log_loss
 from models.roc import auc_interval_by_video, equal_error_rate, tpr_at_fpr
@@ -34,7 +35,7 @@ class Scored:
     @property
     def samples(self) -> Array:
         """The probabilities of its main track."""
-        return np.array([v for _, v in self.watched.samples])
+        return np.array([s.value for s in self.watched.samples])
 
 
 def report_card(folders: Mapping[str, Sequence[Watched]], threshold: float) -> dict[str, dict[str, Any]]:
@@ -67,6 +68,7 @@ def figures(folders: Mapping[str, Sequence[Watched]], threshold: float) -> dict[
         **_pairs(folders),
         **_alarms([w for _, w in everything]),
         "by_kind": _by_kind(real, fake),
+        "by_face": by_face([s.watched for s in real], [s.watched for s in fake]),
         "not_scored": {called(n, w): w.note for n, w in everything if w.score is None},
         "damaged": {called(n, w): w.note for n, w in everything if w.score is not None and w.note},
         "scores": {called(s.folder, s.watched): s.score for s in scored},

@@ -5,6 +5,8 @@ from typing import Any
 
 Figures = Mapping[str, Any]
 
+FACE_UNITS = {"size": " px", "sharpness": "", "yaw": "°"}
+
 
 def markdown(card: Mapping[str, Figures], title: str) -> str:
     """A table of all figures and a list of the files that have none. card: as models.report makes it."""
@@ -26,7 +28,21 @@ def markdown(card: Mapping[str, Figures], title: str) -> str:
             if found[key]:
                 told = "; ".join(f"{file} ({note})" for file, note in found[key].items())
                 lines.append(f"\n{heading} in {name}: {told}")
+    lines += ["", *_faces(card["pooled"])]
     return "\n".join(lines) + "\n"
+
+
+def _faces(found: Figures) -> list[str]:
+    """A table of the frame AUC by how the face stood in the picture."""
+    lines = ["| face | frame AUC [95 %] | scores, real / fake | videos |", "| --- | --- | --- | --- |"]
+    for name, bins in found["by_face"].items():
+        for entry in bins:
+            unit = FACE_UNITS[name]
+            upto = f"to {entry['to']:g}" if entry["to"] is not None else "and more"
+            counts = f"{entry['samples_real']} / {entry['samples_fake']}"
+            auc = _with_interval("frame_auc")(entry)
+            lines.append(f"| {name} {entry['from']:g} {upto}{unit} | {auc} | {counts} | {entry['videos']} |")
+    return lines
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -2,9 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 VIDEOS = frozenset({".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm"})
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -38,12 +39,22 @@ class Item:
         return "/".join(parts)
 
 
+class Sample(NamedTuple):
+    """One score of a track, and how its face stood in the picture."""
+
+    time: float  # s
+    value: float  # 0..1, the probability that it is fake
+    size: float | None = None  # px, the longer side of the face's box
+    sharpness: float | None = None  # as stream.quality measures it
+    yaw: float | None = None  # degrees
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What the live path said of one file. Times in s."""
 
     item: Item
-    samples: tuple[tuple[float, float], ...]  # (time, probability) of the track with the most scores
+    samples: tuple[Sample, ...]  # of the track with the most scores
     opened: int  # alerts
     seconds: float  # watched
     note: str = ""  # why there is no score, or what was wrong with the file
@@ -51,23 +62,21 @@ class Watched:
     @property
     def score(self) -> float | None:
         """The mean of the samples, 0..1; None where nothing was scored."""
-        return sum(v for _, v in self.samples) / len(self.samples) if self.samples else None
+        return sum(s.value for s in self.samples) / len(self.samples) if self.samples else None
 
 
-def main_track(
-    lines: Iterable[tuple[int, float, float | None, str]],
-) -> tuple[tuple[tuple[float, float], ...], str]:
+def main_track(lines: Iterable[Sequence[Any]]) -> tuple[tuple[Sample, ...], str]:
     """The samples of the track with the most scores, and the commonest reason where there are none.
 
-    lines: (track, time, value, reason), as `facewitness watch --scores` writes them.
+    lines: (track, time, value, reason, size, sharpness, yaw), as `facewitness watch --scores` writes them.
     """
-    tracks: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    tracks: dict[int, list[Sample]] = defaultdict(list)
     reasons: dict[str, int] = defaultdict(int)
-    for track, time, value, reason in lines:
+    for track, time, value, reason, *face in lines:
         if value is None:
             reasons[reason] += 1
         else:
-            tracks[track].append((time, value))
+            tracks[track].append(Sample(time, value, *face))
     if tracks:
         return tuple(tracks[max(tracks, key=lambda t: (len(tracks[t]), -t))]), ""
     return (), max(reasons, key=reasons.__getitem__) if reasons else "no face found"

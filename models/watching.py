@@ -25,6 +25,7 @@ from models.watched import Item, Watched, main_track
 NO_FACES, TRUNCATED = 16, 14  # exit codes of `facewitness watch`
 BAD_FILES = frozenset({10, 11, 12, 13, TRUNCATED, 15, NO_FACES, 17})  # say something of the file, not of us
 LIVE_SOURCES = ("stream/**/*.py", "export/*.py", "export/weights/mtcnn_*.onnx", "models/crop.py")
+LOGGED = ("track", "time", "value", "reason", "size", "sharpness", "yaw")  # of a line of --scores
 PATIENCE = 60.0  # times its own length that a file may take, and not less than 10 minutes
 
 
@@ -72,7 +73,7 @@ class LivePath:
                 part = kept.with_suffix(".part")
                 part.write_text(json.dumps(told))
                 part.replace(kept)
-        samples, why = main_track((t, s, v, r) for t, s, v, r in told["lines"])
+        samples, why = main_track(told["lines"])
         seconds = 0.0 if item.picture else told["seconds"]
         return Watched(item, samples, told["opened"], seconds, told["note"] or why)
 
@@ -91,7 +92,7 @@ class LivePath:
             code, said = self._command(source, folder, length)
             lines, events = _json_lines(folder / "scores.jsonl"), _json_lines(folder / "alerts.jsonl")
         note = "no face found" if code == NO_FACES else said.replace(str(item.path), item.path.name)
-        scores = [[x["track"], x["time"], x["value"], x["reason"]] for x in lines if x["type"] == "score"]
+        scores = [[x[key] for key in LOGGED] for x in lines if x["type"] == "score"]
         opened = sum(x["phase"] == "opened" for x in events)
         return {"lines": scores, "opened": opened, "seconds": length, "note": note if code else ""}
 

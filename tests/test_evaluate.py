@@ -13,7 +13,7 @@ pytest.importorskip("skimage", reason="the portrait of the test clips is scikit-
 from models import watching
 from models.evaluate import chosen, main, split_name
 from models.still_clip import RATE, SECONDS, write_still_clip
-from models.watched import Item, Watched
+from models.watched import Item, Sample, Watched
 from models.watching import LivePath, Model, watch_all
 from tests import clips
 
@@ -59,12 +59,15 @@ def test_the_whole_card(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "text.mp4" in mine["not_scored"]["fake/text"]
     assert 1.0 < mine["real_hours"] * 3600 < 4.0  # the pictures do not count
     assert card["pooled"]["video_auc"] == mine["video_auc"] is not None
+    sizes = mine["by_face"]["size"]
+    assert sum(entry["samples_real"] + entry["samples_fake"] for entry in sizes) > 10
+    assert sum(entry["videos"] > 0 for entry in sizes) <= 2  # one portrait, about one size
     assert len(mine["model_sha256"]) == 64
     assert "| video AUC [95 %] |" in said.out
     assert "[6/6, 0 s left]" in said.err
     assert main(["--cache", str(tmp_path / "cache"), "--json", str(folder)]) == 0  # nothing but the object
     assert json.loads(capsys.readouterr().out) == card
-    for name in ("roc", "calibration", "scores_mine_1"):
+    for name in ("roc", "calibration", "faces", "scores_mine_1"):
         picture = cv2.imread(str(tmp_path / "plots" / f"{name}.png"))
         assert picture.std() > 5  # something is drawn
 
@@ -95,7 +98,11 @@ def test_progress_tells_the_time_left() -> None:
     class Instant:
         def watch(self, item: Item) -> Watched:
             return Watched(
-                item, ((0.5, 0.25),) if item.name == "a" else (), 0, 1.0, "" if item.name == "a" else "dark"
+                item,
+                (Sample(0.5, 0.25),) if item.name == "a" else (),
+                0,
+                1.0,
+                "" if item.name == "a" else "dark",
             )
 
     out, items = io.StringIO(), [Item(Path(n), n, False) for n in ("a", "b")]

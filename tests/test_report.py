@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.decisions import Confusion, poisson_interval, wilson_interval
+from models.faces_seen import by_face
 from models.metrics import auc
 from models.reliability import Reliability, even_odds, log_loss
 from models.report import report_card
 from models.report_table import markdown
 from models.roc import auc_interval_by_video, equal_error_rate, roc_curve, tpr_at_fpr
-from models.watched import Item, Watched, items_of, main_track, pairs_of
+from models.watched import Item, Sample, Watched, items_of, main_track, pairs_of
 
 # Few values, so that ties are common.
 SCORES = st.lists(st.integers(0, 8).map(lambda v: v / 8), min_size=1, max_size=12)
@@ -23,7 +24,7 @@ SCORES = st.lists(st.integers(0, 8).map(lambda v: v / 8), min_size=1, max_size=1
 
 def seen(name: str, *values: float, opened: int = 0, seconds: float = 10.0, note: str = "") -> Watched:
     item = Item(Path(f"{name}.mp4"), name, "fake" in name.split("/"))
-    return Watched(item, tuple((0.25 * i, v) for i, v in enumerate(values)), opened, seconds, note)
+    return Watched(item, tuple(Sample(0.25 * i, v) for i, v in enumerate(values)), opened, seconds, note)
 
 
 @given(SCORES, SCORES)
@@ -162,7 +163,7 @@ def test_even_odds_do_not_depend_on_how_many_fakes_there_are() -> None:
 def test_a_videos_score_is_the_mean_of_its_longest_track() -> None:
     lines = [(1, 0.0, 0.9, ""), (2, 0.0, 0.2, ""), (2, 0.25, 0.4, ""), (3, 0.5, None, "too small")]
     samples, why = main_track(lines)
-    assert (samples, why) == (((0.0, 0.2), (0.25, 0.4)), "")
+    assert (samples, why) == ((Sample(0.0, 0.2), Sample(0.25, 0.4)), "")
     assert seen("real/a", 0.2, 0.4).score == pytest.approx(0.3)
     assert main_track(
         [(1, 0.0, None, "blurred"), (1, 0.2, None, "too small"), (1, 0.4, None, "blurred")]
@@ -217,7 +218,9 @@ def test_the_card_of_two_folders() -> None:
     table = markdown(card, "a title")
     assert "| | one | two | pooled |" in table
     assert "Not scored in one: real/c (no face found)" in table
-    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+    first, faces = table.split("| face |")
+    for part in (first, "|" + faces):
+        assert len({line.count("|") for line in part.splitlines()[1:] if line.startswith("|")}) == 1
 
 
 def test_a_card_of_what_cannot_be_scored() -> None:
@@ -256,3 +259,23 @@ def test_folders_and_their_files(tmp_path: Path) -> None:
     (tmp_path / "c40" / "fake" / "Swap" / "183_253.MP4").unlink()
     with pytest.raises(ValueError, match="real/ and fake/"):
         items_of(tmp_path)
+
+
+def test_faces_are_compared_with_faces_of_their_size_and_pose() -> None:
+    def at(name: str, *samples: tuple[float, float, float]) -> Watched:
+        """samples: value, size, yaw."""
+        item = Item(Path(name), name, "fake" in name)
+        return Watched(item, tuple(Sample(0, v, size, 40.0, yaw) for v, size, yaw in samples), 0, 1.0)
+
+    real = [at("real/a", (0.1, 50, 0), (0.9, 200, 40)), at("real/b", (0.2, 70, -3))]
+    fake = [at("fake/a", (0.5, 60, 7), (0.1, 300, -30)), seen("fake/b", 0.4)]
+    found = by_face(real, fake)
+    assert [(e["from"], e["frame_auc"], e["samples_real"], e["samples_fake"]) for e in found["size"]] == [
+        (0, 1.0, 2, 1), (80, None, 0, 0), (120, None, 0, 0), (180, 0.0, 1, 1),
+    ]  # fmt: skip
+    assert [e["videos"] for e in found["size"]] == [3, 0, 0, 2]
+    assert found["size"][0]["to"] == 80
+    assert found["size"][-1]["to"] is None
+    assert found["yaw"][0]["frame_auc"] == 1
+    assert sum(e["samples_real"] for e in found["yaw"]) == 3  # turned left or right is the same
+    assert by_face([], [])["yaw"][0]["frame_auc"] is None
