@@ -1,4 +1,4 @@
-"""Conditions that a video is put under before it is watched: a call's bitrate, size, blur, darkness.
+"""Conditions that a video is put under before it is watched: a call's bitrate, size, blur, noise, darkness.
 
 Each is one amount of one thing, the same for every frame of every file, real or fake: made for curves.
 """
@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (H, W, 3) BGR
+Random = np.random.Generator  # seeded anew for each file: the same noise for all
 
 # As a WebRTC sender does: less bitrate, fewer lines; nothing is ever enlarged. kbit/s -> lines.
 LADDER = {150.0: 180, 300.0: 270, 600.0: 360, 1200.0: 540, 2500.0: 720}
@@ -42,23 +43,32 @@ class Kind:
 
     unit: str
     amounts: tuple[float, ...]
-    change: Callable[[Image, float], Image]
+    change: Callable[[Image, float, Random], Image]
 
 
-def _lines(image: Image, bitrate: float) -> Image:
-    return _scaled(image, min(1.0, LADDER[bitrate] / min(image.shape[:2])))
+def _lines(image: Image, bitrate: float, rng: Random) -> Image:
+    return _scaled(image, min(1.0, LADDER[bitrate] / min(image.shape[:2])), rng)
 
 
-def _scaled(image: Image, factor: float) -> Image:
+def _scaled(image: Image, factor: float, rng: Random) -> Image:
     height, width = (max(round(n * factor / 2) * 2, SHORTEST) for n in image.shape[:2])  # 4:2:0: even sides
     return _bytes(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _blurred(image: Image, sigma: float) -> Image:
+def _blurred(image: Image, sigma: float, rng: Random) -> Image:
     return _bytes(cv2.GaussianBlur(image, (0, 0), sigma)) if sigma else image
 
 
-def _darker(image: Image, gain: float) -> Image:
+def _sharpened(image: Image, amount: float, rng: Random) -> Image:
+    fine = image.astype(np.float32) - cv2.GaussianBlur(image, (0, 0), 1.5)
+    return _bytes(np.round(image + amount * fine))
+
+
+def _noisy(image: Image, sigma: float, rng: Random) -> Image:
+    return _bytes(np.round(image + sigma * rng.standard_normal(image.shape, dtype=np.float32)))
+
+
+def _darker(image: Image, gain: float, rng: Random) -> Image:
     return _bytes(np.round(image * np.float32(gain)))
 
 
@@ -70,6 +80,8 @@ KINDS = {
     "bitrate": Kind("kbit/s", tuple(LADDER), _lines),
     "size": Kind("of its size", (0.25, 0.35, 0.5, 0.7, 1.0), _scaled),
     "blur": Kind("px sigma", (0.0, 1.0, 2.0, 3.0), _blurred),
+    "sharpening": Kind("times unsharp", (0.0, 0.5, 1.0, 2.0), _sharpened),
+    "noise": Kind("grey levels", (0.0, 4.0, 8.0, 16.0), _noisy),
     "brightness": Kind("of its light", (0.15, 0.3, 0.6, 1.0), _darker),
 }
 
@@ -80,7 +92,7 @@ def write_under(source: Path, out: Path, condition: Condition, seconds: float | 
     seconds: at most, from its beginning. Raises av.FFmpegError, OSError where it cannot be read, ValueError
     where it has no picture.
     """
-    kind = KINDS[condition.kind]
+    kind, rng = KINDS[condition.kind], np.random.default_rng(0)
     with av.open(str(source)) as back, av.open(str(out), "w", format="matroska") as container:
         if not back.streams.video:
             raise ValueError("no video in it")
@@ -93,7 +105,7 @@ def write_under(source: Path, out: Path, condition: Condition, seconds: float | 
             if seconds is not None and (frame.pts - first) * base >= seconds:
                 break
             upright = np.rot90(frame.to_ndarray(format="bgr24"), frame.rotation // 90)
-            image = _even(kind.change(np.ascontiguousarray(upright, np.uint8), condition.amount))
+            image = _even(kind.change(np.ascontiguousarray(upright, np.uint8), condition.amount, rng))
             if stream is None:
                 stream = _stream(container, image, video, base, condition)
             elif image.shape[:2] != (stream.height, stream.width):

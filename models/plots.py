@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.conditions import KINDS
 from models.faces_seen import by_face
 from models.metrics import auc
 from models.reliability import Reliability, even_odds
@@ -69,49 +68,6 @@ def draw_all(folders: Mapping[str, Sequence[Watched]], threshold: float, out: Pa
             plt.close(figure)
             written.append(path)
     return written
-
-
-def draw_curves(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], out: Path) -> Path:
-    """Write robustness.png, what models.robustness found: AUC and interval against each kind's amounts."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    out.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1,
-            len(found),
-            figsize=(2.9 * len(found) + 0.4, 2.9),
-            layout="constrained",
-            sharey=True,
-            squeeze=False,
-        )
-        for axis, (kind, folders) in zip(axes.flat, found.items(), strict=True):
-            _curves(axis, kind, folders)
-        axes[0, 0].set_ylabel("video AUC")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=4)
-        figure.savefig(out / "robustness.png")
-        plt.close(figure)
-    return out / "robustness.png"
-
-
-def _curves(axis: "Axes", kind: str, folders: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """One kind of condition; amounts stand side by side, whatever their distance."""
-    names = [name for name in folders if name != "pooled" or len(folders) > 2]
-    axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    for index, name in enumerate(names):
-        known = [(x, e) for x, e in enumerate(folders[name]) if e["video_auc"] is not None]
-        colour = "#222222" if name == "pooled" else FOLDERS[index % len(FOLDERS)]
-        at = [x for x, _ in known]
-        axis.plot(at, [e["video_auc"] for _, e in known], color=colour, marker=".", label=name)
-        low, high = ([e["video_auc_ci"][side] for _, e in known] for side in (0, 1))
-        axis.fill_between(at, low, high, color=colour, alpha=0.08, linewidth=0)
-    amounts = [f"{e['amount']:g}" for e in folders[names[0]]]
-    axis.set_xticks(range(len(amounts)), amounts)
-    axis.set(title=kind, xlabel=KINDS[kind].unit, ylim=(-0.02, 1.02))
 
 
 def _sides(watched: Sequence[Watched]) -> tuple[list[float], list[float]]:

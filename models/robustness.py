@@ -1,4 +1,4 @@
-"""The report card under conditions: video AUC against bitrate, size, blur and brightness, as curves.
+"""The report card under conditions: video AUC against bitrate, size, blur, noise and more, as curves.
 
     python -m models.robustness FOLDER… [--model NAME] [--kind bitrate …] [--json FILE] [--plots DIR]
 
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.json:
             args.json.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         if args.plots:
-            from models.plots import draw_curves
+            from models.robustness_plot import draw_curves
 
             sys.stderr.write(f"{draw_curves(found, args.plots)}\n")
     except (ValueError, RuntimeError, OSError) as error:
