@@ -15,7 +15,7 @@ from models.crop import CropSpec, to_input  # noqa: E402
 from models.dataset import Pairs, held_stills  # noqa: E402
 from models.efficientnet_lite import EfficientNetLite0, imagenet_trunk  # noqa: E402
 from models.exam import Exam  # noqa: E402
-from models.metrics import auc, auc_interval, pairs_right, threshold_at  # noqa: E402
+from models.metrics import auc, threshold_at  # noqa: E402
 from models.splits import is_fake, is_training  # noqa: E402
 from models.temporal_head import TemporalHead  # noqa: E402
 from models.train import Recipe, Trainer, run, to_tensor  # noqa: E402
@@ -215,9 +215,6 @@ def test_figures_of_merit() -> None:
     assert auc([1, 2, 3], [4, 5]) == 1
     assert auc([1, 2], [1, 2]) == 0.5
     assert np.isnan(auc([], [1]))
-    low, high = auc_interval([0.1, 0.2, 0.6], [0.3, 0.7, 0.9])
-    assert 0 <= low < auc([0.1, 0.2, 0.6], [0.3, 0.7, 0.9]) <= high <= 1
-    assert pairs_right({"a": 0.1, "b": 0.9}, {"a": 0.2, "b": 0.3, "c": 1}) == (1, 2)
     values = np.arange(100) / 100
     assert (values > threshold_at(values, 0.05)).sum() == 5
     with pytest.raises(ValueError, match="no real scores"):
