@@ -11,36 +11,41 @@ where it was.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.report import POOLED, report_card
 from models.report_table import markdown
 from models.splits import NEVER_TRAINED, is_training
-from models.watched import Item, Watched, items_of
+from models.watched import Item, Watched, items_of, real_items_of
 from models.watching import LivePath, Model, watch_all
 
 STDOUT = Path("-")
+REAL_HELP = "a folder in which everything is real, for false alarms; may be given again"
 SPLIT = (*NEVER_TRAINED, "faceforensics", "real_talking")  # folders whose people models.splits tells apart
 
 
-def chosen(folder: Path, held_apart: bool, each: int | None = None) -> list[Item]:
-    """The files of a folder; `held_apart` leaves out those that models.splits trains on.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of the files are watched."""
 
-    each: at most so many of every side and kind, spread evenly over the names.
-    Raises ValueError where a side is missing, before or after.
-    """
-    items = items_of(folder)
-    if held_apart:
-        items = [item for item in items if not is_training(split_name(item.path))]
-    if each is not None:
-        kinds: dict[tuple[bool, str], list[Item]] = {}
-        for item in items:
-            kinds.setdefault((item.fake, item.kind), []).append(item)
-        items = [item for group in kinds.values() for item in spread(group, each)]
-    if {item.fake for item in items} != {True, False}:
-        raise ValueError(f"{folder}: nothing is left on one of the sides")
-    return items
+    held_apart: bool = False  # leave out those that models.splits trains on
+    each: int | None = None  # at most so many of every side and kind, spread evenly over the names
+
+    def of(self, items: list[Item]) -> list[Item]:
+        """Raises ValueError where a side that was there is left without a file."""
+        left = items
+        if self.held_apart:
+            left = [item for item in left if not is_training(split_name(item.path))]
+        if self.each is not None:
+            kinds: dict[tuple[bool, str], list[Item]] = {}
+            for item in left:
+                kinds.setdefault((item.fake, item.kind), []).append(item)
+            left = [item for group in kinds.values() for item in spread(group, self.each)]
+        if {item.fake for item in left} != {item.fake for item in items}:
+            raise ValueError(f"{items[0].path.parent}: of one side no file is left")
+        return left
 
 
 def split_name(path: Path) -> str:
@@ -62,18 +67,22 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def evaluate(
-    live: LivePath, folders: Sequence[Path], held_apart: bool, each: int | None
-) -> dict[str, list[Watched]]:
-    """Watch all files, by folder name. Raises ValueError for folders that cannot be told apart or used."""
-    names = [folder.resolve().name for folder in folders]
+def plan_of(folders: Sequence[Path], reals: Sequence[Path], choice: Choice) -> dict[str, list[Item]]:
+    """The files to watch, by folder name. reals: folders in which everything is real.
+
+    Raises ValueError for folders that cannot be told apart or used.
+    """
+    names = [folder.resolve().name for folder in (*folders, *reals)]
     if len(set(names)) != len(names) or POOLED in names:
         raise ValueError(f"folders need names of their own, none of them {POOLED!r}: {', '.join(names)}")
-    plan = [(n, item) for n, f in zip(names, folders, strict=True) for item in chosen(f, held_apart, each)]
-    watched: dict[str, list[Watched]] = {name: [] for name in names}
-    for (name, _), seen in zip(plan, watch_all(live, [item for _, item in plan], sys.stderr), strict=True):
-        watched[name].append(seen)
-    return watched
+    items = [*map(items_of, folders), *map(real_items_of, reals)]
+    return {name: choice.of(found) for name, found in zip(names, items, strict=True)}
+
+
+def watch_plan(live: LivePath, plan: Mapping[str, Sequence[Item]]) -> dict[str, list[Watched]]:
+    """Watch everything, by folder name; progress goes to standard error."""
+    seen = watch_all(live, [item for items in plan.values() for item in items], sys.stderr)
+    return {name: [next(seen) for _ in items] for name, items in plan.items()}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    parser.add_argument("--real", action="append", default=[], type=Path, metavar="DIR", help=REAL_HELP)
     parser.add_argument("--model", default="detector", help="a name that ships, or a file.onnx")
     parser.add_argument(
         "--json",
@@ -106,12 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(arguments)
     if args.json and args.json.is_dir():  # `--json FOLDER`: the folder is none of its business
         args.folders, args.json = [args.json, *args.folders], STDOUT
-    if not args.folders:
+    if not args.folders and not args.real:
         parser.error("which FOLDER?")
     try:
         model = Model.find(args.model)
         live = LivePath(model, args.seconds, args.cache)
-        watched = evaluate(live, args.folders, args.held_apart, args.each)
+        plan = plan_of(args.folders, args.real, Choice(args.held_apart, args.each))
+        watched = watch_plan(live, plan)
         card = report_card(watched, model.alert_on)
         for found in card.values():
             found.update(model=model.label, model_sha256=model.sha256, seconds_each=args.seconds)

@@ -15,25 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from models.conditions import KINDS, Condition
-from models.evaluate import evaluate
+from models.evaluate import Choice, plan_of, watch_plan
 from models.report import report_card
+from models.watched import Item
 from models.watching import LivePath, Model
 
 KEPT = ("video_auc", "video_auc_ci", "frame_auc", "videos_real", "videos_fake", "recall", "false_alarms")
 Curves = dict[str, dict[str, list[dict[str, Any]]]]  # kind -> folder -> one entry for each amount
 
 
-def curves(
-    live: LivePath, folders: Sequence[Path], kinds: Sequence[str], apart: bool, each: int | None
-) -> Curves:
-    """Watch all folders under each amount of each kind."""
+def curves(live: LivePath, plan: Mapping[str, Sequence[Item]], kinds: Sequence[str]) -> Curves:
+    """Watch everything under each amount of each kind. plan: files by folder name."""
     found: Curves = {}
     for kind in kinds:
         of_kind: dict[str, list[dict[str, Any]]] = {}
         for amount in KINDS[kind].amounts:
             condition = Condition(kind, amount)
             sys.stderr.write(f"{condition.label}\n")
-            watched = evaluate(replace(live, condition=condition), folders, apart, each)
+            watched = watch_plan(replace(live, condition=condition), plan)
             for name, told in report_card(watched, live.model.alert_on).items():
                 kept = {key: told[key] for key in KEPT}
                 of_kind.setdefault(name, []).append(
@@ -84,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         model = Model.find(args.model)
         live = LivePath(model, args.seconds, args.cache)
-        found = curves(live, args.folders, args.kind or list(KINDS), args.held_apart, args.each)
+        plan = plan_of(args.folders, [], Choice(args.held_apart, args.each))
+        found = curves(live, plan, args.kind or list(KINDS))
         sys.stdout.write(markdown(found, f"{model.label} (sha256 {model.sha256[:12]})"))
         if args.json:
             args.json.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")

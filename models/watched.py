@@ -83,20 +83,40 @@ def main_track(lines: Iterable[Sequence[Any]]) -> tuple[tuple[Sample, ...], str]
 
 
 def items_of(folder: Path) -> list[Item]:
-    """The videos and pictures below a folder. Raises ValueError where a side is missing."""
+    """The videos and pictures below a folder's real/ and fake/. Raises ValueError where a side is missing."""
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS | PICTURES and p.is_file()):
-        relative = path.relative_to(folder)
-        sides = [part for part in relative.parts[:-1] if part in ("real", "fake")]
+    for path in _media(folder):
+        sides = [part for part in path.relative_to(folder).parts[:-1] if part in ("real", "fake")]
         if len(sides) == 1:
-            found.append(Item(path, relative.with_suffix("").as_posix(), sides == ["fake"]))
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            found.append(Item(path, name, sides == ["fake"]))
     if {item.fake for item in found} != {True, False}:
         raise ValueError(f"{folder} holds no videos or pictures under both real/ and fake/")
-    names = [item.name for item in found]
+    return _told_apart(found, folder)
+
+
+def real_items_of(folder: Path) -> list[Item]:
+    """All videos and pictures below a folder, taken as real. Raises ValueError where there are none."""
+    found = [
+        Item(path, f"real/{path.relative_to(folder).with_suffix('').as_posix()}", False)
+        for path in _media(folder)
+    ]
+    if not found:
+        raise ValueError(f"{folder} holds no videos or pictures")
+    return _told_apart(found, folder)
+
+
+def _media(folder: Path) -> list[Path]:
+    suffixes = VIDEOS | PICTURES
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+
+
+def _told_apart(items: list[Item], folder: Path) -> list[Item]:
+    names = [item.name for item in items]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{folder} holds {twice} twice, with different suffixes")
-    return found
+    return items
 
 
 def pairs_of(watched: Iterable[Watched]) -> list[tuple[Watched, Watched]]:

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("skimage", reason="the portrait of the test clips is scikit-image's")
 
 from models import watching
-from models.evaluate import chosen, main, split_name
+from models.evaluate import Choice, main, split_name
 from models.still_clip import RATE, SECONDS, write_still_clip
-from models.watched import Item, Sample, Watched
+from models.watched import Item, Sample, Watched, items_of
 from models.watching import LivePath, Model, watch_all
 from tests import clips
 
@@ -76,7 +76,7 @@ def test_the_whole_card(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_it_goes_on_where_it_was_stopped(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = {item.name: item for item in chosen(folder, held_apart=False)}
+    named = {item.name: item for item in items_of(folder)}
     items = named["real/talk"], named["fake/still"]
     live = LivePath(Model.find("detector"), seconds=1.0, cache=tmp_path)
     first = live.watch(items[0])
@@ -118,6 +118,7 @@ def test_what_cannot_be_measured(folder: Path, tmp_path: Path, capsys: pytest.Ca
         ([str(tmp_path)], "under both real/ and fake/"),
         ([str(folder), str(folder)], "names of their own"),
         ([str(folder), "--held-apart"], "leave out --held-apart"),
+        (["--real", str(tmp_path)], "no videos or pictures"),
     ):
         assert main(words) == 1
         error = capsys.readouterr().err
@@ -130,7 +131,16 @@ def test_what_cannot_be_measured(folder: Path, tmp_path: Path, capsys: pytest.Ca
 def test_our_own_failure_is_no_figure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     live = LivePath(Model(folder / "gone.onnx", "0" * 64, "gone", 0.5))
     with pytest.raises(RuntimeError, match=r"ended with 30: .*gone\.onnx"):
-        live.watch(chosen(folder, held_apart=False)[0])
+        live.watch(items_of(folder)[0])
+
+
+@pytest.mark.usefixtures("ours")
+def test_false_alarms_on_a_folder_of_real_video(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--real", str(folder / "real"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["real"]
+    assert (found["videos_real"], found["videos_fake"], found["video_auc"]) == (2, 0, None)
+    low, high = found["false_alarms_per_hour_ci"]
+    assert low <= found["false_alarms_per_hour"] < high
 
 
 def test_held_apart_people(tmp_path: Path) -> None:
@@ -139,11 +149,14 @@ def test_held_apart_people(tmp_path: Path) -> None:
         (c40 / name).parent.mkdir(parents=True, exist_ok=True)
         (c40 / name).with_suffix(".mp4").touch()
     for above in (c40, c40.parent):
-        found = {item.name.split("/")[-1] for item in chosen(above, held_apart=True)}
+        found = {item.name.split("/")[-1] for item in Choice(held_apart=True).of(items_of(above))}
         assert found == {"672", "672_720", "27__kitchen_pan"}
     assert split_name(c40 / "real" / "672.mp4") == "faceforensics__c40__real__672"
-    fewer = [item.name for item in chosen(c40, held_apart=False, each=2)]
+    fewer = [item.name for item in Choice(each=2).of(items_of(c40))]
     assert fewer == ["fake/Swap/183_253", "fake/Swap/672_720", "real/183", "real/27__kitchen_pan"]
+    (c40 / "fake" / "Swap" / "672_720.mp4").unlink()
+    with pytest.raises(ValueError, match="no file is left"):
+        Choice(held_apart=True).of(items_of(c40))
 
 
 def test_a_picture_becomes_a_clip_of_its_very_pixels(tmp_path: Path) -> None:
