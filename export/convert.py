@@ -16,7 +16,7 @@ from export.card import CARD_KEY, HEAD_KEY, Card, Thresholds, WindowSpec
 from export.errors import ModelError
 from export.session import open_session
 from models.crop import CropSpec, to_input
-from models.family import build
+from models.family import names_of, restore
 
 OPSET = 17
 TOLERANCE = 1e-4  # largest absolute difference between PyTorch's and onnxruntime's outputs
@@ -59,12 +59,9 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Modul
     """
     try:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        names = state.get("network", "efficientnet_lite0"), state.get("temporal", "gated")
-        encoder, head = build(*names, state["features"])
-        encoder.load_state_dict(state["encoder"])
-        head.load_state_dict(state["head"])
+        encoder, head = restore(state)
         card = Card(
-            name=state.get("name", "_".join(names)),
+            name=state.get("name", "_".join(names_of(state))),
             version=state["version"],
             crop=CropSpec(**state["spec"]),
             window=WindowSpec(**state["window"]),
@@ -80,7 +77,7 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Modul
         raise ModelError(f"no checkpoint at {checkpoint}") from error
     except Exception as error:  # torch.load raises whatever the bytes lead it to
         raise ModelError(f"{checkpoint} is no checkpoint of ours: {error}") from error
-    return encoder.eval(), head.eval(), card
+    return encoder, head, card
 
 
 def encoder_gap(encoder: nn.Module, model: bytes, spec: CropSpec) -> float:

@@ -3,7 +3,8 @@
 A new network is one new file and one line here. Each factory takes the width D of a crop's features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -39,3 +40,19 @@ def build(encoder: str, head: str, features: int) -> tuple[nn.Module, nn.Module]
         if name not in kind:
             raise ValueError(f"no network is called {name!r}; there are {', '.join(sorted(kind))}")
     return ENCODERS[encoder](features), HEADS[head](features)
+
+
+def restore(state: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
+    """Encoder and head of a checkpoint in evaluation mode. A checkpoint without names is the default's.
+
+    Raises KeyError, ValueError, RuntimeError for one that is none of ours.
+    """
+    encoder, head = build(*names_of(state), state["features"])
+    encoder.load_state_dict(state["encoder"])
+    head.load_state_dict(state["head"])
+    return encoder.eval(), head.eval()
+
+
+def names_of(state: Mapping[str, Any]) -> tuple[str, str]:
+    """What a checkpoint calls its encoder and its head."""
+    return state.get("network", "efficientnet_lite0"), state.get("temporal", "gated")
