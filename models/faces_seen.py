@@ -10,8 +10,8 @@ from models.roc import auc_interval_by_video
 from models.watched import Sample, Watched
 
 # Where the bins begin; each ends where the next one begins, the last has no end.
-SIZES = (0.0, 80.0, 120.0, 180.0)  # px, the longer side of the box
-SHARPNESSES = (0.0, 25.0, 75.0, 225.0)  # variance of the Laplacian at 64 px; below 25 a crop weighs less
+SIZES = (0.0, 100.0, 150.0, 220.0)  # px, the longer side of the box
+SHARPNESSES = (0.0, 75.0, 150.0, 300.0)  # variance of the Laplacian at 64 px; below 25 a crop weighs less
 YAWS = (0.0, 8.0, 16.0, 25.0)  # degrees to either side; from 25 on a crop weighs less
 
 BINS: dict[str, tuple[tuple[float, ...], Callable[[Sample], float | None]]] = {

@@ -24,7 +24,14 @@ from models.watched import Item, Watched, main_track
 
 NO_FACES, TRUNCATED = 16, 14  # exit codes of `facewitness watch`
 BAD_FILES = frozenset({10, 11, 12, 13, TRUNCATED, 15, NO_FACES, 17})  # say something of the file, not of us
-LIVE_SOURCES = ("stream/**/*.py", "export/*.py", "export/weights/mtcnn_*.onnx", "models/crop.py")
+LIVE_SOURCES = (
+    "stream/**/*.py",
+    "export/card.py",
+    "export/detector.py",
+    "export/session.py",
+    "export/weights/mtcnn_*.onnx",
+    "models/crop.py",
+)
 LOGGED = ("track", "time", "value", "reason", "size", "sharpness", "yaw")  # of a line of --scores
 PATIENCE = 60.0  # times its own length that a file may take, and not less than 10 minutes
 

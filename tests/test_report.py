@@ -271,10 +271,10 @@ def test_faces_are_compared_with_faces_of_their_size_and_pose() -> None:
     fake = [at("fake/a", (0.5, 60, 7), (0.1, 300, -30)), seen("fake/b", 0.4)]
     found = by_face(real, fake)
     assert [(e["from"], e["frame_auc"], e["samples_real"], e["samples_fake"]) for e in found["size"]] == [
-        (0, 1.0, 2, 1), (80, None, 0, 0), (120, None, 0, 0), (180, 0.0, 1, 1),
+        (0, 1.0, 2, 1), (100, None, 0, 0), (150, None, 1, 0), (220, None, 0, 1),
     ]  # fmt: skip
-    assert [e["videos"] for e in found["size"]] == [3, 0, 0, 2]
-    assert found["size"][0]["to"] == 80
+    assert [e["videos"] for e in found["size"]] == [3, 0, 1, 1]
+    assert found["size"][0]["to"] == 100
     assert found["size"][-1]["to"] is None
     assert found["yaw"][0]["frame_auc"] == 1
     assert sum(e["samples_real"] for e in found["yaw"]) == 3  # turned left or right is the same
