@@ -20,9 +20,14 @@ BINS: dict[str, tuple[tuple[float, ...], Callable[[Sample], float | None]]] = {
     "yaw": (YAWS, lambda s: None if s.yaw is None else abs(s.yaw)),
 }
 
+LEAST = 3  # videos of each side in a bin: fewer are no statistic
+
 
 def by_face(real: Sequence[Watched], fake: Sequence[Watched]) -> dict[str, list[dict[str, Any]]]:
-    """For size, sharpness and yaw: the frame AUC in each bin, whole videos drawn for its interval."""
+    """For size, sharpness and yaw: the frame AUC in each bin, whole videos drawn for its interval.
+
+    Both are None where a bin holds fewer than LEAST videos of a side.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for name, (edges, measure) in BINS.items():
         found[name] = []
@@ -43,9 +48,10 @@ def _within(
 
 def _figures(real: list[list[float]], fake: list[list[float]]) -> dict[str, Any]:
     r, f = ([np.array(values) for values in side if values] for side in (real, fake))
+    enough = min(len(r), len(f)) >= LEAST
     return {
-        "frame_auc": auc(np.concatenate(r), np.concatenate(f)) if r and f else None,
-        "frame_auc_ci": auc_interval_by_video(r, f, draws=500),
+        "frame_auc": auc(np.concatenate(r), np.concatenate(f)) if enough else None,
+        "frame_auc_ci": auc_interval_by_video(r, f, draws=500) if enough else None,
         "samples_real": sum(map(len, r)),
         "samples_fake": sum(map(len, f)),
         "videos": len(r) + len(f),

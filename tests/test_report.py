@@ -267,15 +267,16 @@ def test_faces_are_compared_with_faces_of_their_size_and_pose() -> None:
         item = Item(Path(name), name, "fake" in name)
         return Watched(item, tuple(Sample(0, v, size, 40.0, yaw) for v, size, yaw in samples), 0, 1.0)
 
-    real = [at("real/a", (0.1, 50, 0), (0.9, 200, 40)), at("real/b", (0.2, 70, -3))]
-    fake = [at("fake/a", (0.5, 60, 7), (0.1, 300, -30)), seen("fake/b", 0.4)]
-    found = by_face(real, fake)
+    real = [at("real/a", (0.1, 50, 0), (0.9, 200, 40)), *(at("real/b", (0.2, 70, -3)) for _ in range(2))]
+    fake = [at("fake/a", (0.5, 60, 7), (0.1, 300, -30)), *(at("fake/c", (0.15, 99, 7)) for _ in range(2))]
+    found = by_face(real, [*fake, seen("fake/b", 0.4)])
+    first = auc([0.1, 0.2, 0.2], [0.5, 0.15, 0.15])
     assert [(e["from"], e["frame_auc"], e["samples_real"], e["samples_fake"]) for e in found["size"]] == [
-        (0, 1.0, 2, 1), (100, None, 0, 0), (150, None, 1, 0), (220, None, 0, 1),
+        (0, first, 3, 3), (100, None, 0, 0), (150, None, 1, 0), (220, None, 0, 1),
     ]  # fmt: skip
-    assert [e["videos"] for e in found["size"]] == [3, 0, 1, 1]
+    assert [e["videos"] for e in found["size"]] == [6, 0, 1, 1]
     assert found["size"][0]["to"] == 100
     assert found["size"][-1]["to"] is None
-    assert found["yaw"][0]["frame_auc"] == 1
-    assert sum(e["samples_real"] for e in found["yaw"]) == 3  # turned left or right is the same
+    assert found["yaw"][0]["frame_auc"] == first
+    assert sum(e["samples_real"] for e in found["yaw"]) == 4  # turned left or right is the same
     assert by_face([], [])["yaw"][0]["frame_auc"] is None
