@@ -117,17 +117,26 @@ def _probabilities(real: list[Scored], fake: list[Scored]) -> dict[str, Any]:
 
 
 def _pairs(folders: Mapping[str, Sequence[Watched]]) -> dict[str, Any]:
-    """In how many pairs the fake scores higher than its own real; both must have a score."""
-    right = [
-        fake.score > real.score
+    """In how many pairs the fake scores higher than its own real; both must have a score.
+
+    The AUC among them leaves out reals of whom there is no fake: other people, other cameras, easier.
+    """
+    pairs = [
+        (real, fake, real.score, fake.score)
         for watched in folders.values()
         for real, fake in pairs_of(watched)
         if real.score is not None and fake.score is not None
     ]
-    if not right:
+    if not pairs:
         return {}
-    interval = wilson_interval(sum(right), len(right))
-    return {"pairs": len(right), "pairs_right": sum(right), "pairs_right_ci": interval}
+    right = sum(fake > real for _, _, real, fake in pairs)
+    reals = {id(real): score for real, _, score, _ in pairs}
+    return {
+        "pairs": len(pairs),
+        "pairs_right": right,
+        "pairs_right_ci": wilson_interval(right, len(pairs)),
+        "pairs_video_auc": auc(list(reals.values()), [score for *_, score in pairs]),
+    }
 
 
 def _alarms(watched: list[Watched]) -> dict[str, Any]:

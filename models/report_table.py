@@ -100,6 +100,7 @@ ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("TPR at 1 % FPR", _plain("tpr_at_fpr_0.01")),
     ("TPR at 5 % FPR", _plain("tpr_at_fpr_0.05")),
     ("fake above its own real [95 %]", _pairs),
+    ("video AUC among these", _plain("pairs_video_auc")),
     ("alert threshold", _plain("threshold")),
     ("accuracy", _plain("accuracy")),
     ("accuracy, both sides alike", _plain("balanced_accuracy")),

@@ -201,7 +201,11 @@ def test_the_card_of_two_folders() -> None:
         "true_positives": 1, "false_positives": 1, "false_negatives": 1, "true_negatives": 1,
     }  # fmt: skip
     assert (one["accuracy"], one["precision"], one["recall"], one["f1"]) == (0.5, 0.5, 0.5, 0.5)
-    assert (one["pairs"], one["pairs_right"]) == (2, 1)
+    assert (one["pairs"], one["pairs_right"], one["pairs_video_auc"]) == (2, 1, 0.75)
+    more = report_card({"one": [*first, seen("real/someone", 0.99)]}, 0.5)["one"]
+    assert more["video_auc"] < more["pairs_video_auc"] == 0.75  # of someone there is no fake
+    swaps = [seen("real/1", 0.5), seen("fake/A/1_2", 0.6), seen("fake/B/1_2", 0.4), seen("fake/C/1_3", 0.7)]
+    assert report_card({"one": swaps}, 0.5)["one"]["pairs_video_auc"] == round(2 / 3, 4)
     assert one["not_scored"] == {"real/c": "no face found"}
     hours = (10 + 1800 + 10) / 3600
     assert (one["false_alarms"], one["real_hours"]) == (2, round(hours, 4))
