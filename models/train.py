@@ -78,7 +78,8 @@ class Trainer:
         encoder = FaceEncoder(recipe.features)
         if pretrained:
             encoder.trunk = imagenet_trunk()
-        self.model = encoder.to(memory_format=torch.channels_last)
+        # torch 2.13 takes the argument and leaves it out of its annotations.
+        self.model = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True
         )
