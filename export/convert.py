@@ -16,8 +16,7 @@ from export.card import CARD_KEY, HEAD_KEY, Card, Thresholds, WindowSpec
 from export.errors import ModelError
 from export.session import open_session
 from models.crop import CropSpec, to_input
-from models.efficientnet_lite import FaceEncoder
-from models.temporal_head import TemporalHead
+from models.family import names_of, restore
 
 OPSET = 17
 TOLERANCE = 1e-4  # largest absolute difference between PyTorch's and onnxruntime's outputs
@@ -26,7 +25,7 @@ WINDOWS = ((1, 1), (1, 16), (3, 7), (2, 40))  # (B, T)
 
 
 def convert(checkpoint: Path, out: Path, figures: dict[str, Any] | None = None) -> Card:
-    """Write `out` from what models.train_head saved; `figures` are evaluation results for the card.
+    """Write `out` from what models.train_head or models.peers saved; `figures` go into the card.
 
     Raises ModelError if the checkpoint cannot be read or ONNX does not agree with PyTorch.
     """
@@ -53,15 +52,16 @@ def convert(checkpoint: Path, out: Path, figures: dict[str, Any] | None = None) 
     return card
 
 
-def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[FaceEncoder, TemporalHead, Card]:
-    """The networks in evaluation mode and the card. Raises ModelError for anything but our checkpoint."""
+def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Module, Card]:
+    """The networks in evaluation mode and the card. Raises ModelError for anything but our checkpoint.
+
+    `network` and `temporal` name the networks (models.family); a checkpoint without them is the default's.
+    """
     try:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        encoder, head = FaceEncoder(state["features"]), TemporalHead(state["features"])
-        encoder.load_state_dict(state["encoder"])
-        head.load_state_dict(state["head"])
+        encoder, head = restore(state)
         card = Card(
-            name="efficientnet_lite0_gated",
+            name=state.get("name", "_".join(names_of(state))),
             version=state["version"],
             crop=CropSpec(**state["spec"]),
             window=WindowSpec(**state["window"]),
@@ -71,16 +71,21 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[FaceEncoder, Tempor
             thresholds=Thresholds(**state["thresholds"]),
             training=state["training"],
             validation={"held_apart_windows": state["held_apart"], **figures},
+            license=state.get("license", "MIT"),
         )
     except FileNotFoundError as error:
         raise ModelError(f"no checkpoint at {checkpoint}") from error
     except Exception as error:  # torch.load raises whatever the bytes lead it to
-        raise ModelError(f"{checkpoint} is no checkpoint of models.train_head: {error}") from error
-    return encoder.eval(), head.eval(), card
+        raise ModelError(f"{checkpoint} is no checkpoint of ours: {error}") from error
+    return encoder, head, card
 
 
-def encoder_gap(encoder: FaceEncoder, model: bytes, spec: CropSpec) -> float:
-    """The largest difference on noise and on smooth, face-like pictures, at several batch sizes."""
+def encoder_gap(encoder: nn.Module, model: bytes, spec: CropSpec) -> float:
+    """The largest difference on noise and on smooth, face-like pictures, at several batch sizes.
+
+    Features that spread wider than 1 are measured in units of their spread: float32 has seven digits, and
+    MesoNet's features reach 100.
+    """
     session, rng, worst = open_session(model), np.random.default_rng(0), 0.0
     for n in BATCHES:
         noise = rng.integers(0, 256, (n, spec.size, spec.size, 3), dtype=np.uint8)
@@ -88,11 +93,12 @@ def encoder_gap(encoder: FaceEncoder, model: bytes, spec: CropSpec) -> float:
             x = to_input(crops, spec)
             with torch.no_grad():
                 wanted = encoder(torch.from_numpy(x)).numpy()
-            worst = max(worst, float(np.abs(session.run(["features"], {"crops": x})[0] - wanted).max()))
+            gap = np.abs(session.run(["features"], {"crops": x})[0] - wanted).max()
+            worst = max(worst, float(gap / max(1.0, wanted.std())))
     return worst
 
 
-def head_gap(head: TemporalHead, model: bytes, width: int) -> float:
+def head_gap(head: nn.Module, model: bytes, width: int) -> float:
     """The largest difference over windows of several lengths, padding among them."""
     session, rng, worst = open_session(model), np.random.default_rng(0), 0.0
     for b, t in WINDOWS:

@@ -1,156 +1,151 @@
-"""Measure an exported detector through the live path, over folders that hold real/ and fake/ videos.
+"""The report card: an exported detector, run through the live path over folders of real/ and fake/ files.
 
-    python -m models.evaluate FOLDER… [--held-apart] [--model FILE] [--json FILE]
+    python -m models.evaluate FOLDER… [--model NAME] [--json [FILE]] [--plots DIR] [--cache DIR]
 
-Each video is watched by `facewitness watch` in a process of its own: the same reader, faces, tracks, windows
-and head as live. A video's score is the mean over the track with the most scores. Videos without a scored
-face are listed, never hidden, and stay out of the AUC.
+Each video is watched by `facewitness watch` in a process of its own: the same reader, faces, tracks, windows,
+head and judge as live; a picture is watched as three seconds of itself. A table goes to standard output,
+or with --json alone one JSON object keyed by the folders' names. With --cache a run that was stopped goes on
+where it was.
 """
 
 import argparse
 import json
-import math
-import statistics
-import subprocess
 import sys
-import tempfile
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from models.metrics import auc, auc_interval, pairs_right
-from models.splits import is_training
+from models.report import POOLED, report_card
+from models.report_table import markdown
+from models.splits import NEVER_TRAINED, is_training
+from models.watched import Item, Watched, items_of, real_items_of
+from models.watching import LivePath, Model, watch_all
 
-VIDEOS = frozenset({".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm"})
-NO_FACES = 16  # the exit code of `facewitness watch` for a file in which no face was found
+STDOUT = Path("-")
+REAL_HELP = "a folder in which everything is real, for false alarms; may be given again"
+SPLIT = (*NEVER_TRAINED, "faceforensics", "real_talking")  # folders whose people models.splits tells apart
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What the live path said of one video."""
+class Choice:
+    """Which of the files are watched."""
 
-    name: str  # its path below real/ or fake/, without the suffix
-    fake: bool
-    score: float | None  # 0..1, None where nothing was scored
-    values: tuple[float, ...]  # of the longest track
-    note: str = ""  # why there is no score
+    held_apart: bool = False  # leave out those that models.splits trains on
+    each: int | None = None  # at most so many of every side and kind, spread evenly over the names
 
-
-def videos_of(folder: Path) -> list[tuple[Path, bool]]:
-    """The videos below a folder and whether they are fake. Raises ValueError where a side is missing."""
-    found = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS):
-        sides = {"real", "fake"} & set(path.relative_to(folder).parts)
-        if len(sides) == 1:
-            found.append((path, sides == {"fake"}))
-    if {fake for _, fake in found} != {True, False}:
-        raise ValueError(f"{folder} holds no videos under both real/ and fake/")
-    return found
-
-
-def watch(path: Path, model: Path | None) -> tuple[list[dict[str, Any]], str]:
-    """All score lines of `facewitness watch` on a file, and a note where there are none."""
-    with tempfile.TemporaryDirectory() as folder:
-        scores = Path(folder) / "scores.jsonl"
-        command = [sys.executable, "-m", "stream.cli", "watch", str(path), "--scores", str(scores), "--quiet"]
-        if model is not None:
-            command += ["--model", str(model)]
-        run = subprocess.run(command, capture_output=True, text=True)
-        lines = scores.read_text().splitlines() if scores.exists() else []
-    parsed = [line for line in map(json.loads, lines) if line["type"] == "score"]
-    if run.returncode not in (0, NO_FACES):
-        last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"facewitness watch {path} ended with {run.returncode}: {last}")
-    return parsed, "no face found" if run.returncode == NO_FACES else ""
+    def of(self, items: list[Item]) -> list[Item]:
+        """Raises ValueError where a side that was there is left without a file."""
+        left = items
+        if self.held_apart:
+            left = [item for item in left if not is_training(split_name(item.path))]
+        if self.each is not None:
+            kinds: dict[tuple[bool, str], list[Item]] = {}
+            for item in left:
+                kinds.setdefault((item.fake, item.kind), []).append(item)
+            left = [item for group in kinds.values() for item in spread(group, self.each)]
+        if {item.fake for item in left} != {item.fake for item in items}:
+            raise ValueError(f"{items[0].path.parent}: of one side no file is left")
+        return left
 
 
-def summarise(name: str, fake: bool, lines: list[dict[str, Any]], note: str = "") -> Watched:
-    """The mean over the track with the most scores."""
-    tracks: dict[int, list[float]] = defaultdict(list)
-    reasons: dict[str, int] = defaultdict(int)
-    for line in lines:
-        if line["value"] is None:
-            reasons[line["reason"]] += 1
-        else:
-            tracks[line["track"]].append(line["value"])
-    if not tracks:
-        why = max(reasons, key=reasons.__getitem__) if reasons else "no face found"
-        return Watched(name, fake, None, (), note or why)
-    values = tuple(tracks[max(tracks, key=lambda t: len(tracks[t]))])
-    return Watched(name, fake, statistics.fmean(values), values)
+def split_name(path: Path) -> str:
+    """What models.splits calls a file: its path from its data set's folder on, joined by two underscores.
+
+    Raises ValueError for a file of no data set that it knows.
+    """
+    parts = path.resolve().with_suffix("").parts
+    starts = [i for i, part in enumerate(parts[:-1]) if part in SPLIT]
+    if not starts:
+        raise ValueError(f"{path} is of no data set that models.splits divides; leave out --held-apart")
+    return "__".join(parts[starts[-1] :])
 
 
-def figures(watched: list[Watched]) -> dict[str, Any]:
-    """AUC with a bootstrap interval, pairs of the same name, and who was not scored."""
-    real = {w.name: w.score for w in watched if not w.fake and w.score is not None}
-    fake = {w.name: w.score for w in watched if w.fake and w.score is not None}
-    low, high = auc_interval(list(real.values()), list(fake.values()))
-    right, both = pairs_right(real, fake)
-    windows: dict[bool, list[float]] = {
-        side: [v for w in watched if w.fake == side for v in w.values] for side in (False, True)
-    }
-    result: dict[str, Any] = {
-        "video_auc": _round(auc(list(real.values()), list(fake.values()))),
-        "video_auc_ci": [_round(low), _round(high)],
-        "window_auc": _round(auc(windows[False], windows[True])),
-        "videos_real": len(real),
-        "videos_fake": len(fake),
-        "not_scored": {
-            f"{'fake' if w.fake else 'real'}/{w.name}": w.note for w in watched if w.score is None
-        },
-        "scores": {f"{'fake' if w.fake else 'real'}/{w.name}": _round(w.score) for w in watched},
-    }
-    if both:
-        result["pairs_right"], result["pairs"] = right, both
-    return result
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of them, evenly spaced."""
+    if len(items) <= count:
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
 
 
-def _round(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else round(value, 4)
+def plan_of(folders: Sequence[Path], reals: Sequence[Path], choice: Choice) -> dict[str, list[Item]]:
+    """The files to watch, by folder name. reals: folders in which everything is real.
+
+    Raises ValueError for folders that cannot be told apart or used.
+    """
+    names = [folder.resolve().name for folder in (*folders, *reals)]
+    if len(set(names)) != len(names) or POOLED in names:
+        raise ValueError(f"folders need names of their own, none of them {POOLED!r}: {', '.join(names)}")
+    items = [*map(items_of, folders), *map(real_items_of, reals)]
+    return {name: choice.of(found) for name, found in zip(names, items, strict=True)}
 
 
-def evaluate(folder: Path, model: Path | None, held_apart: bool = False) -> list[Watched]:
-    """Watch all videos of a folder; `held_apart` leaves out those that models.splits trains on."""
-    watched = []
-    for path, fake in videos_of(folder):
-        relative = path.relative_to(folder).with_suffix("")
-        if held_apart and is_training("__".join((folder.name, *relative.parts))):
-            continue
-        name = relative.as_posix()
-        name = name.removeprefix("fake/" if fake else "real/")
-        watched.append(summarise(name, fake, *watch(path, model)))
-        score = watched[-1].score
-        said = watched[-1].note if score is None else f"{score:.3f}"
-        sys.stderr.write(f"{'fake' if fake else 'real'}  {said}  {name}\n")
-    return watched
+def watch_plan(live: LivePath, plan: Mapping[str, Sequence[Item]]) -> dict[str, list[Watched]]:
+    """Watch everything, by folder name; progress goes to standard error."""
+    seen = watch_all(live, [item for items in plan.values() for item in items], sys.stderr)
+    return {name: [next(seen) for _ in items] for name, items in plan.items()}
 
 
-def main() -> None:
-    """The command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m models.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    parser.add_argument("--model", type=Path, help="an exported file (default: the shipped one)")
-    parser.add_argument("--json", type=Path, help="write the figures of all folders as one object")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    parser.add_argument("--real", action="append", default=[], type=Path, metavar="DIR", help=REAL_HELP)
+    parser.add_argument("--model", default="detector", help="a name that ships, or a file.onnx")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=STDOUT,
+        metavar="FILE",
+        help="write the figures, by folder and pooled, as JSON; without FILE instead of the table",
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="ROC, calibration, score against time")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep what was watched, to go on later")
     parser.add_argument("--held-apart", action="store_true", help="leave out what models.splits trains on")
-    args = parser.parse_args()
-    everything = {}
-    for folder in args.folders:
-        found = figures(evaluate(folder, args.model, args.held_apart))
-        everything[folder.name] = found
-        low, high = found["video_auc_ci"]
-        pairs = (
-            f", fake above its real in {found['pairs_right']} of {found['pairs']}" if "pairs" in found else ""
-        )
-        print(
-            f"{folder.name}: video AUC {found['video_auc']} [{low}, {high}] over {found['videos_real']} real "
-            f"and {found['videos_fake']} fake{pairs}; not scored: {len(found['not_scored'])}"
-        )
-    if args.json:
-        args.json.write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n")
+    parser.add_argument("--seconds", type=float, metavar="S", help="watch only the beginning of each file")
+    parser.add_argument("--each", type=int, metavar="N", help="at most N files of each side and kind")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = _parser()
+    args = parser.parse_intermixed_args(arguments)
+    if args.json and args.json.is_dir():  # `--json FOLDER`: the folder is none of its business
+        args.folders, args.json = [args.json, *args.folders], STDOUT
+    if not args.folders and not args.real:
+        parser.error("which FOLDER?")
+    try:
+        model = Model.find(args.model)
+        live = LivePath(model, args.seconds, args.cache)
+        plan = plan_of(args.folders, args.real, Choice(args.held_apart, args.each))
+        watched = watch_plan(live, plan)
+        card = report_card(watched, model.alert_on)
+        for found in card.values():
+            found.update(model=model.label, model_sha256=model.sha256, seconds_each=args.seconds)
+        told = json.dumps(card, indent=1, sort_keys=True) + "\n"
+        if args.json == STDOUT:
+            sys.stdout.write(told)
+        else:
+            sys.stdout.write(markdown(card, f"{model.label} (sha256 {model.sha256[:12]})"))
+        if args.json and args.json != STDOUT:
+            args.json.write_text(told)
+        if args.plots:
+            from models.plots import draw_all
+
+            for path in draw_all(watched, model.alert_on, args.plots):
+                sys.stderr.write(f"{path}\n")
+    except (ValueError, RuntimeError, OSError) as error:
+        sys.stderr.write(f"evaluate: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("evaluate: stopped; with --cache the next run goes on from here\n")
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

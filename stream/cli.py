@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
-from export import weights_path
+from export import find_model
 from export.detector import Detector, open_detector
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
@@ -113,11 +113,9 @@ def _spare_the_source(settings: Settings) -> None:
 
 def _networks(settings: Settings, providers: tuple[str, ...]) -> tuple[Detector, FaceDetector]:
     """Open the detector and MTCNN. Without real weights the program refuses to start."""
-    given = Path(settings.model)
-    path = given if given.suffix == ".onnx" or given.exists() else weights_path(settings.model)
     try:
         faces = FaceDetector(providers, settings.threads, settings.min_face)
-        return open_detector(path, providers, settings.threads), faces
+        return open_detector(find_model(settings.model), providers, settings.threads), faces
     except BrokenModel as error:
         raise ModelError(f"model {settings.model}: {error}") from None
     except WrongProvider as error:

@@ -9,7 +9,7 @@ import time
 from typing import TextIO
 
 from stream.errors import OutputError
-from stream.values import Health, Result
+from stream.values import Health, Quality, Result
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,13 @@ class _Writer:
                 log.error("score log: %s; no more scores are written", error)
 
 
+def _face(quality: Quality | None) -> dict[str, float | None]:
+    if quality is None:
+        return {"size": None, "sharpness": None, "yaw": None}
+    values = {"size": quality.size, "sharpness": quality.sharpness, "yaw": quality.yaw}
+    return {name: round(value, 1) for name, value in values.items()}
+
+
 class ScoreLog:
     """Every new score as a JSON line, schema 1; `see` makes it."""
 
@@ -110,7 +117,10 @@ class ScoreLog:
         self._writer = _Writer(self._stream, wait)
 
     def see(self, result: Result, health: Health) -> None:
-        """Write the scores that belong to this frame. value: probability of fake, null with a reason."""
+        """Write the scores that belong to this frame. value: probability of fake, null with a reason.
+
+        size (px), sharpness and yaw (degrees) are those of the track's last crop, null before its first.
+        """
         for view in result.tracks:
             score = view.score
             if score is None or score.time != result.frame.time:
@@ -125,6 +135,7 @@ class ScoreLog:
                 "samples": score.samples,
                 "reason": score.reason,
                 "state": view.state.value,
+                **_face(view.quality),
             }
             self._writer.write(json.dumps(line) + "\n")
 

@@ -12,17 +12,17 @@ import pytest
 
 from stream.errors import OutputError
 from stream.status import ScoreLog, StatusLine, _Writer
-from stream.values import Frame, Health, Result, Score, State, Track, TrackView
+from stream.values import Frame, Health, Quality, Result, Score, State, Track, TrackView
 from tests.test_cli import ENVIRONMENT
 
 HEALTH = Health("cam", "CPU", True, 29.7, 0.031, 100, 3)
 
 
-def result(moment: float, value: float | None = 0.93) -> Result:
+def result(moment: float, value: float | None = 0.93, quality: Quality | None = None) -> Result:
     picture = np.zeros((32, 32, 3), np.uint8)
     track = Track(1, np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, True, True)
     score = Score(1, moment, value, 16, "" if value is not None else "blurred")
-    view = TrackView(track, State.ALERT, score, None, ())
+    view = TrackView(track, State.ALERT, score, quality, ())
     return Result(Frame(picture, moment, 0.0, 0), State.ALERT, (view,), ())
 
 
@@ -55,12 +55,14 @@ def test_scores_are_json_lines_and_each_is_written_once(tmp_path):
     log.see(result(1.0), HEALTH)
     stale = result(1.0)
     log.see(Result(Frame(stale.frame.image, 1.03, 0.0, 1), stale.state, stale.tracks, ()), HEALTH)
-    log.see(result(1.25, None), HEALTH)
+    log.see(result(1.25, None, Quality(81.26, 40.04, -12.3, 3.0, 1.0)), HEALTH)
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert [line["value"] for line in lines] == [0.93, None]
     assert lines[1]["reason"] == "blurred"
     assert {line["schema"] for line in lines} == {1}
+    faces = [(line["size"], line["sharpness"], line["yaw"]) for line in lines]
+    assert faces == [(None, None, None), (81.3, 40.0, -12.3)]
 
 
 def test_a_path_that_cannot_be_written_is_told(tmp_path):

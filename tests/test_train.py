@@ -14,9 +14,8 @@ from models.clips import labelled_window, moving_still, still_windows, video_win
 from models.crop import CropSpec, to_input  # noqa: E402
 from models.dataset import Pairs, held_stills  # noqa: E402
 from models.efficientnet_lite import EfficientNetLite0, imagenet_trunk  # noqa: E402
-from models.evaluate import figures, summarise, videos_of  # noqa: E402
 from models.exam import Exam  # noqa: E402
-from models.metrics import auc, auc_interval, pairs_right, threshold_at  # noqa: E402
+from models.metrics import auc, threshold_at  # noqa: E402
 from models.splits import is_fake, is_training  # noqa: E402
 from models.temporal_head import TemporalHead  # noqa: E402
 from models.train import Recipe, Trainer, run, to_tensor  # noqa: E402
@@ -216,29 +215,7 @@ def test_figures_of_merit() -> None:
     assert auc([1, 2, 3], [4, 5]) == 1
     assert auc([1, 2], [1, 2]) == 0.5
     assert np.isnan(auc([], [1]))
-    low, high = auc_interval([0.1, 0.2, 0.6], [0.3, 0.7, 0.9])
-    assert 0 <= low < auc([0.1, 0.2, 0.6], [0.3, 0.7, 0.9]) <= high <= 1
-    assert pairs_right({"a": 0.1, "b": 0.9}, {"a": 0.2, "b": 0.3, "c": 1}) == (1, 2)
     values = np.arange(100) / 100
     assert (values > threshold_at(values, 0.05)).sum() == 5
     with pytest.raises(ValueError, match="no real scores"):
         threshold_at([], 0.05)
-
-
-def test_a_videos_score_is_the_mean_of_its_longest_track() -> None:
-    lines = [{"track": t, "value": v, "reason": ""} for t, v in ((1, 0.9), (2, 0.2), (2, 0.4), (3, None))]
-    watched = summarise("x", True, lines)
-    assert watched.score == pytest.approx(0.3)
-    unscored = summarise("y", False, [{"track": 1, "value": None, "reason": "too small"}])
-    assert (unscored.score, unscored.note) == (None, "too small")
-    found = figures([watched, unscored, summarise("x", False, [{"track": 1, "value": 0.1, "reason": ""}])])
-    assert found["video_auc"] == 1
-    assert (found["pairs_right"], found["pairs"]) == (1, 1)
-    assert found["not_scored"] == {"real/y": "too small"}
-
-
-def test_folders_without_both_sides_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.mp4").touch()
-    with pytest.raises(ValueError, match="real/ and fake/"):
-        videos_of(tmp_path)
