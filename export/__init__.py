@@ -10,6 +10,11 @@ def weights_path(name: str) -> Path:
     return WEIGHTS / f"{name}.onnx"
 
 
+def shipped_detectors() -> list[str]:
+    """The names of the detectors that ship: every file of weights that is not one of MTCNN's."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.onnx") if not path.stem.startswith("mtcnn_"))
+
+
 def find_model(model: str) -> Path:
     """The file that a user's word for a model means: a path, or the name of one that ships."""
     given = Path(model)

@@ -13,7 +13,9 @@ SHIPPED = Path(__file__).parent / "weights" / "detector.onnx"
 def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="written by models.train_head or models.peers")
+    parser.add_argument(
+        "checkpoint", type=Path, help="ours, or one in the common layout (see models/README.md)"
+    )
     parser.add_argument("-o", "--out", type=Path, default=SHIPPED, help="default: the shipped detector")
     parser.add_argument("--figures", type=Path, help="JSON written by models.evaluate, for the card")
     args = parser.parse_args()

@@ -15,6 +15,7 @@ from torch import nn
 from export.card import CARD_KEY, HEAD_KEY, Card, Thresholds, WindowSpec
 from export.errors import ModelError
 from export.session import open_session
+from models.common_layout import adopt, is_common
 from models.crop import CropSpec, to_input
 from models.family import names_of, restore
 
@@ -59,6 +60,8 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Modul
     """
     try:
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if is_common(state):
+            state = adopt(state, checkpoint.stem)
         encoder, head = restore(state)
         card = Card(
             name=state.get("name", "_".join(names_of(state))),

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from models.common_layout import InceptionResnetV1Features
 from models.efficientnet_lite import FaceEncoder
 from models.mean_head import MeanHead
 from models.mesonet import FEATURES, MesoEncoder, meso4, mesoinception4
@@ -25,6 +26,7 @@ def _of_width(make: Callable[[], MesoEncoder]) -> Callable[[int], nn.Module]:
 
 ENCODERS: dict[str, Callable[[int], nn.Module]] = {
     "efficientnet_lite0": FaceEncoder,  # (N, 3, S, S) -> (N, D)
+    "inception_resnet_v1": InceptionResnetV1Features,
     "meso4": _of_width(meso4),
     "mesoinception4": _of_width(mesoinception4),
 }

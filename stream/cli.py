@@ -48,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from stream.doctor import doctor
 
         return doctor(flags["provider"])
+    if command == "models":
+        from stream.listing import list_models
+
+        return list_models()
     try:
         return watch(settings_from(flags, config))
     except FacewitnessError as error:
@@ -231,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Try `facewitness watch demo`. Exit codes stand in the README.",
     )
     add_flags(watching)
+    commands.add_parser("models", help="list the detectors that are installed, with their figures")
     check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
     return parser

@@ -176,6 +176,14 @@ def test_the_demo_turns_from_clear_to_alert(tmp_path):
     assert "hunter2" not in done.stdout + done.stderr
 
 
+def test_models_are_listed_with_their_figures():
+    done = run("models")
+    assert done.returncode == 0, done.stderr
+    assert "detector" in done.stdout
+    assert "faceforensics 0." in done.stdout
+    assert "mtcnn" not in done.stdout
+
+
 def test_doctor_names_what_matters():
     done = run("doctor", "--provider", "cpu")
     assert done.returncode == 0, done.stdout
