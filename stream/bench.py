@@ -138,12 +138,15 @@ def measure(seconds: float, extra: list[str]) -> dict[str, Any]:
 
 
 def _memory(samples: list[tuple[float, float]]) -> dict[str, float]:
-    """Resident MiB of the command and its children: at the end, and the slope after the first quarter."""
-    times, values = np.array(samples).T
+    """Resident MiB of the command and its children: late in the run, and the slope after the first quarter.
+
+    The last samples stay out: the command is closing then, its reader is gone.
+    """
+    times, values = np.array(samples[:-4] or samples).T
     settled = times >= times[-1] / 4
     slope = np.polyfit(times[settled] / 60, values[settled], 1)[0] if settled.sum() > 2 else float("nan")
     return {
-        "end_mib": round(float(values[-3:].mean()), 1),
+        "end_mib": round(float(np.median(values[times >= times[-1] * 3 / 4])), 1),
         "peak_mib": round(float(values.max()), 1),
         "growth_mib_per_min": round(float(slope), 3),
     }
