@@ -4,12 +4,18 @@ A new network is one new file and one line here. Each factory takes the width D 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from models.common_layout import InceptionResnetV1Features
+from models.crop import CropSpec
 from models.efficientnet_lite import FaceEncoder
+from models.fused_head import FusedHead
+from models.identity_eye import IdentityEye
+from models.inception_resnet_v1 import InceptionResnetV1
 from models.mean_head import MeanHead
 from models.mesonet import FEATURES, MesoEncoder, meso4, mesoinception4
 from models.temporal_head import TemporalHead
@@ -32,27 +38,59 @@ ENCODERS: dict[str, Callable[[int], nn.Module]] = {
 }
 HEADS: dict[str, Callable[[int], nn.Module]] = {
     "gated": TemporalHead,  # (B, T, D), (B, T) -> (B,)
+    "fused": FusedHead,
     "mean": MeanHead,
 }
 
 
-def build(encoder: str, head: str, features: int) -> tuple[nn.Module, nn.Module]:
-    """An encoder and a head, untrained. Raises ValueError for names or widths that there are not."""
+def build(encoder: str, head: str, features: int, more: int = 0) -> tuple[nn.Module, nn.Module]:
+    """An encoder and a head, untrained; `more` features come to the head from a second eye.
+
+    Raises ValueError for names or widths that there are not.
+    """
     for name, kind in ((encoder, ENCODERS), (head, HEADS)):
         if name not in kind:
             raise ValueError(f"no network is called {name!r}; there are {', '.join(sorted(kind))}")
-    return ENCODERS[encoder](features), HEADS[head](features)
+    return ENCODERS[encoder](features), HEADS[head](features + more)
 
 
-def restore(state: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
-    """Encoder and head of a checkpoint in evaluation mode. A checkpoint without names is the default's.
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """What a detector is made of."""
+
+    encoder: nn.Module  # the first eye: crops (N, 3, S, S) -> features
+    head: nn.Module
+    second: nn.Module | None = None  # the second eye: crops (N, 3, S, S) -> more features
+
+    every: int = 1  # the second eye looks at each so many-th crop
+
+    def features(self, crops: Tensor) -> Tensor:
+        """Crops of one track in time (T, 3, S, S) -> (T, D), 0 where the second eye does not look."""
+        first = self.encoder(crops)
+        if self.second is None:
+            return first
+        close = self.second(crops[:: self.every])
+        rest = close.new_zeros(len(crops), close.shape[1])
+        rest[:: self.every] = close
+        return torch.cat([first, rest], 1)
+
+
+def restore(state: Mapping[str, Any]) -> Networks:
+    """The networks of a checkpoint in evaluation mode. A checkpoint without names is the default's.
 
     Raises KeyError, ValueError, RuntimeError for one that is none of ours.
     """
-    encoder, head = build(*names_of(state), state["features"])
+    name, temporal = names_of(state)
+    second = None
+    more = state["second"]["features"] if "second" in state else 0
+    encoder, head = build(name, temporal, state["features"] - more, more)
+    if more:
+        second = IdentityEye(InceptionResnetV1(), CropSpec(**state["spec"]))
+        second.recogniser.load_state_dict(state["recogniser"])
+        second.eval()
     encoder.load_state_dict(state["encoder"])
     head.load_state_dict(state["head"])
-    return encoder.eval(), head.eval()
+    return Networks(encoder.eval(), head.eval(), second, state["second"]["every"] if second else 1)
 
 
 def names_of(state: Mapping[str, Any]) -> tuple[str, str]:
