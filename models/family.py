@@ -4,15 +4,17 @@ A new network is one new file and one line here. Each factory takes the width D 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from models.augmented import Augmented
 from models.common_layout import InceptionResnetV1Features
 from models.crop import CropSpec
 from models.efficientnet_lite import FaceEncoder
+from models.ensemble import Ensemble, EnsembleHead, Resized
 from models.fused_head import FusedHead
 from models.identity_eye import IdentityEye
 from models.inception_resnet_v1 import InceptionResnetV1
@@ -80,17 +82,39 @@ def restore(state: Mapping[str, Any]) -> Networks:
 
     Raises KeyError, ValueError, RuntimeError for one that is none of ours.
     """
-    name, temporal = names_of(state)
-    second = None
-    more = state["second"]["features"] if "second" in state else 0
-    encoder, head = build(name, temporal, state["features"] - more, more)
-    if more:
-        second = IdentityEye(InceptionResnetV1(), CropSpec(**state["spec"]))
-        second.recogniser.load_state_dict(state["recogniser"])
-        second.eval()
-    encoder.load_state_dict(state["encoder"])
-    head.load_state_dict(state["head"])
-    return Networks(encoder.eval(), head.eval(), second, state["second"]["every"] if second else 1)
+    if "members" in state:
+        networks = _ensemble(state)
+    else:
+        name, temporal = names_of(state)
+        more = state["second"]["features"] if "second" in state else 0
+        encoder, head = build(name, temporal, state["features"] - more, more)
+        encoder.load_state_dict(state["encoder"])
+        head.load_state_dict(state["head"])
+        networks = Networks(encoder.eval(), head.eval())
+        if more:
+            recogniser = InceptionResnetV1()
+            recogniser.load_state_dict(state["recogniser"])
+            second = IdentityEye(recogniser, CropSpec(**state["spec"])).eval()
+            networks = replace(networks, second=second, every=state["second"]["every"])
+    if state.get("augment"):
+        networks = replace(networks, encoder=Augmented(networks.encoder, state["augment"]).eval())
+    return networks
+
+
+def _ensemble(state: Mapping[str, Any]) -> Networks:
+    """The members of a checkpoint that models.combine wrote, behind one crop."""
+    given, members = CropSpec(**state["spec"]), state["members"]
+    restored = [restore(member) for member in members]
+    eyes = [
+        Resized(networks.encoder, given, CropSpec(**member["spec"]))
+        for networks, member in zip(restored, members, strict=True)
+    ]
+    head = EnsembleHead(
+        [networks.head for networks in restored],
+        [member["features"] for member in members],
+        [(member["temperature"], member["bias"]) for member in members],
+    )
+    return Networks(Ensemble(eyes).eval(), head.eval())
 
 
 def names_of(state: Mapping[str, Any]) -> tuple[str, str]:

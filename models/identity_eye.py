@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.crop import CropSpec
+from models.ensemble import renormalised
 from models.identity import SPEC, ellipse
 
 VIEWS = 3  # whole, inner face, surroundings
@@ -30,9 +31,9 @@ class IdentityEye(nn.Module):
         self.recogniser = recogniser
         mask = torch.from_numpy(ellipse(SPEC, SCALE))[None, None]
         self.register_buffer("masks", torch.cat([torch.ones_like(mask), mask, 1 - mask]), persistent=False)
-        theirs, ours = _scale_and_shift(crop, SPEC)
-        self.register_buffer("scale", theirs, persistent=False)
-        self.register_buffer("shift", ours, persistent=False)
+        scale, shift = renormalised(crop, SPEC)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) RGB as the first eye takes them -> (N, 3 * E), each view's embedding at unit length."""
@@ -41,10 +42,3 @@ class IdentityEye(nn.Module):
         faces = faces * self.scale + self.shift
         views = (faces[:, None] * self.masks).flatten(0, 1)  # (N * 3, 3, 160, 160); hidden is 0, the mean
         return self.recogniser(views).unflatten(0, (-1, VIEWS)).flatten(1)
-
-
-def _scale_and_shift(given: CropSpec, wanted: CropSpec) -> tuple[Tensor, Tensor]:
-    """What turns one normalisation into another: x * scale + shift, each (1, 3, 1, 1)."""
-    mean, std = torch.tensor(given.mean), torch.tensor(given.std)
-    to_mean, to_std = torch.tensor(wanted.mean), torch.tensor(wanted.std)
-    return (std / to_std)[None, :, None, None], ((mean - to_mean) / to_std)[None, :, None, None]
