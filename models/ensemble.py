@@ -17,14 +17,14 @@ class Resized(nn.Module):
         super().__init__()
         if given.margin != wanted.margin:
             raise ValueError(f"members see margins of {given.margin} and {wanted.margin}; one crop cannot serve both")
-        self.encoder, self.size = encoder, wanted.size
+        self.encoder, self.size, self.same = encoder, wanted.size, given.size == wanted.size
         scale, shift = renormalised(given, wanted)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, D)."""
-        if crops.shape[-1] != self.size:
+        if not self.same:
             crops = functional.interpolate(crops, (self.size, self.size), mode="bilinear", align_corners=False)
         return self.encoder(crops * self.scale + self.shift)
 
