@@ -50,7 +50,8 @@ def restore(state: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
     Raises KeyError, ValueError, RuntimeError for one that is none of ours.
     """
     encoder, head = build(*names_of(state), state["features"])
-    encoder.load_state_dict(state["encoder"])
+    # The first detectors' encoder also held the training's judge of single frames, which nothing reads.
+    encoder.load_state_dict({k: v for k, v in state["encoder"].items() if not k.startswith("frame_logit.")})
     head.load_state_dict(state["head"])
     return encoder.eval(), head.eval()
 
