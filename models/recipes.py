@@ -33,7 +33,7 @@ ROWS = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Every number that decides a run; the machine is none of them. Same seed, same batches, whatever network."""
+    """Every number that decides a run, the machine's none. Same seed, same batches, whatever network."""
 
     network: str
     head: str
@@ -41,9 +41,7 @@ class Recipe:
     features: int
     rate: float
     steps: int | None = None  # of the encoder; or
-    core_minutes: float | None = (
-        None  # of CPU time of the training process: ENCODER_SHARE of it the encoder's
-    )
+    core_minutes: float | None = None  # of CPU time of the training process, encoder and windows
     pairs: int = 16  # a batch has twice as many crops
     warmup: float = 0.04  # share of the encoder's budget in which the rate rises
     decay: float = 0.02  # AdamW's weight decay

@@ -27,7 +27,7 @@ def save_detector(
     pairs: Pairs,
     version: str,
 ) -> None:
-    """found: what models.train_head.calibrate gave; head_training: the head's recipe and cost, for the card."""
+    """found: what models.train_head.calibrate gave; head_training: the head's recipe and cost."""
     recipe, encoder = trainer.recipe, trainer.averaged().encoder
     folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
     state = {

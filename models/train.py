@@ -1,4 +1,4 @@
-"""Train a detector of the family: encoder, temporal head, calibration. Stop it at any time, run it again to go on.
+"""Train a detector of the family: encoder, head, calibration. It may be stopped and run again to go on.
 
     python -m models.train NAME --data DIR --prepared PREPARED --out RUN (--steps N | --core-minutes M)
 
@@ -126,9 +126,7 @@ def opened_run(out: Path, recipe: Recipe, start: Path | None, device: torch.devi
     pairs = [(f.name, getattr(trainer.recipe, f.name), getattr(recipe, f.name)) for f in fields(recipe)]
     other = [f"{name} {old} (now {new})" for name, old, new in pairs if old != new]
     if other:
-        raise ValueError(
-            f"{checkpoint} was begun with {', '.join(other)}: repeat that, or take another --out"
-        )
+        raise ValueError(f"{checkpoint} was begun with {', '.join(other)}; repeat that or change --out")
     return trainer
 
 
@@ -146,9 +144,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--steps", type=int, help="of the encoder, 32 crops each")
     budget.add_argument("--core-minutes", type=float, help="CPU time of this process, encoder and windows")
-    parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="weights, or an earlier run's checkpoint.pt"
-    )
+    parser.add_argument("--start", type=Path, metavar="FILE", help="weights, or a run's checkpoint.pt")
     parser.add_argument("--size", type=int, help="px, the side of a crop")
     parser.add_argument("--head", choices=sorted(HEADS))
     parser.add_argument("--families", help="of made fakes, with commas between; default: all")

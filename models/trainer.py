@@ -1,4 +1,4 @@
-"""The state of an encoder's training, on a CPU or a GPU: one step, the average of the weights, a checkpoint."""
+"""The state of an encoder's training, on a CPU or a GPU: a step, the weights' average, a checkpoint."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -136,7 +136,7 @@ class Trainer:
 
     @staticmethod
     def load(path: Path, device: torch.device = CPU) -> "Trainer":
-        """Go on from a checkpoint. Raises ValueError for one of the first runs, which can only be started from."""
+        """Go on from a checkpoint. Raises ValueError for one of the first runs: they can only be a start."""
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if "spent" not in state:
             raise ValueError(f"{path} is of an older trainer: begin a new run with --start {path}")
@@ -150,7 +150,7 @@ class Trainer:
 
 
 def ema(most: float) -> Callable[..., None]:
-    """An average of the weights that forgets faster while young, so that short runs lose their beginning too."""
+    """An average of the weights that forgets faster while young: short runs lose their beginning too."""
 
     def update(averages: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
         young = (1 + int(count)) / (10 + int(count))

@@ -1,4 +1,4 @@
-"""Which windows in time the head learns from and is calibrated on, each by its number, so that one can resume."""
+"""Which windows the head learns from and is calibrated on, each by its number, so that one can resume."""
 
 from dataclasses import dataclass, fields, replace
 from enum import Enum
@@ -34,7 +34,7 @@ class Job:
 
 
 def training_jobs(pairs: Pairs, stills: int, seed: int) -> list[Job]:
-    """Moving stills, real videos with made fakes, labelled videos, shuffled; none of the held-apart people."""
+    """Moving stills, real videos with made fakes, labelled videos, shuffled; no held-apart people."""
     rng = np.random.default_rng((seed, 1))
     held = set(held_stills(pairs.stills, pairs.mix.held_stills).tolist())
     usable = [i for i in range(len(pairs.stills)) if i not in held]
