@@ -9,9 +9,14 @@ from typing import Any
 from torch import nn
 
 from models.common_layout import InceptionResnetV1Features
+from models.densenet121 import DenseNet121
 from models.efficientnet_lite import FaceEncoder
+from models.inception_resnet_v2 import InceptionResnetV2
+from models.lstm_head import LstmHead
 from models.mean_head import MeanHead
 from models.mesonet import FEATURES, MesoEncoder, meso4, mesoinception4
+from models.plain_cnn import PlainCnn
+from models.resnet50 import ResNet50
 from models.temporal_head import TemporalHead
 
 
@@ -25,13 +30,18 @@ def _of_width(make: Callable[[], MesoEncoder]) -> Callable[[int], nn.Module]:
 
 
 ENCODERS: dict[str, Callable[[int], nn.Module]] = {
-    "efficientnet_lite0": FaceEncoder,  # (N, 3, S, S) -> (N, D)
+    "densenet121": DenseNet121,  # (N, 3, S, S) -> (N, D)
+    "efficientnet_lite0": FaceEncoder,
     "inception_resnet_v1": InceptionResnetV1Features,
+    "inception_resnet_v2": InceptionResnetV2,
     "meso4": _of_width(meso4),
     "mesoinception4": _of_width(mesoinception4),
+    "plain_cnn": PlainCnn,
+    "resnet50": ResNet50,
 }
 HEADS: dict[str, Callable[[int], nn.Module]] = {
     "gated": TemporalHead,  # (B, T, D), (B, T) -> (B,)
+    "lstm": LstmHead,
     "mean": MeanHead,
 }
 

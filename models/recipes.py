@@ -10,6 +10,8 @@ MARGIN = 1.3  # of every crop: the live detector's box and 15 % more on each sid
 HALF: Triple = (0.5, 0.5, 0.5)
 FACENET_STD: Triple = (128 / 255, 128 / 255, 128 / 255)  # (v - 127.5) / 128, as facenet-pytorch scales
 
+KERAS_MEAN: Triple = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # of its ResNet-50, RGB
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -24,10 +26,14 @@ class Row:
 
 
 ROWS = {
+    "densenet121": Row(160, 1024, "lstm", 1e-3),
     "efficientnet_lite0": Row(192, 128, "gated", 6e-4),
     "inception_resnet_v1": Row(160, 512, "lstm", 3e-4, HALF, FACENET_STD),
+    "inception_resnet_v2": Row(150, 1536, "lstm", 1e-3, HALF, HALF),
     "meso4": Row(256, 16, "mean", 1e-3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "mesoinception4": Row(256, 16, "mean", 1e-3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "plain_cnn": Row(128, 128, "mean", 1e-3),
+    "resnet50": Row(224, 2048, "lstm", 3e-4, KERAS_MEAN),
 }
 
 

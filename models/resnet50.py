@@ -1,8 +1,8 @@
 """ResNet-50 as a crop encoder: one face crop in, 2048 numbers out.
 
 He, Zhang, Ren & Sun, Deep Residual Learning for Image Recognition, CVPR 2016
-(https://arxiv.org/abs/1512.03385), table 1 and figure 5; the stride is in the 3x3 convolution unless asked
-otherwise, and the layers carry torchvision's names, so that its state dicts load key by key.
+(https://arxiv.org/abs/1512.03385), table 1 and figure 5; the stride is in the first 1x1 convolution, as in the
+paper and in Keras, whose ImageNet weights models.imagenet_resnet converts. The layers carry torchvision's names.
 """
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 FEATURES = 2048
 DEPTHS = (3, 4, 6, 3)  # bottlenecks in the four stages
 EXPANSION = 4
+BN_EPS = 1e-3  # Keras's
 
 
 class Bottleneck(nn.Module):
@@ -17,18 +18,18 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width_in, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(width_in, width, 1, stride, bias=False)
+        self.bn1 = nn.BatchNorm2d(width, eps=BN_EPS)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width, eps=BN_EPS)
         self.conv3 = nn.Conv2d(width, width * EXPANSION, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(width * EXPANSION)
+        self.bn3 = nn.BatchNorm2d(width * EXPANSION, eps=BN_EPS)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = nn.Sequential()
         if stride != 1 or width_in != width * EXPANSION:
             self.downsample = nn.Sequential(
                 nn.Conv2d(width_in, width * EXPANSION, 1, stride, bias=False),
-                nn.BatchNorm2d(width * EXPANSION),
+                nn.BatchNorm2d(width * EXPANSION, eps=BN_EPS),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ class ResNet50(nn.Module):
             raise ValueError(f"ResNet-50 gives {FEATURES} features, not {features}")
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bn1 = nn.BatchNorm2d(64, eps=BN_EPS)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         before = 64
