@@ -57,6 +57,8 @@ def vp8(
     """
     low, high = str(quantiser), str(quantiser + 1)
     options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "qmin": low, "qmax": high}
+    if lost:
+        options["error-resilient"] = "default"  # as calls do: no frame's coding tables hang on a lost one
     packets = _encode("libvpx", {**options, "b": str(VP8_BITRATE)}, frames)
     if lost and rng is not None:
         packets[1:-1] = [b"" if rng.random() < lost else p for p in packets[1:-1]]

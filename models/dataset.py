@@ -13,7 +13,7 @@ from models.fakes import FacePicture, Fakes
 from models.fakes.donors import Donors, Looks
 from models.fakes.stills import Stills as Stills
 from models.prepare import CROP_MARGIN, CROP_SIZE
-from models.splits import NEVER_TRAINED, folder_of, is_fake, is_training, prepared_videos
+from models.splits import NEVER_TRAINED, folder_of, is_fake, is_training, person_of, prepared_videos
 
 VIDEO_BOX = np.array([0.5 - 0.5 / CROP_MARGIN] * 2 + [0.5 + 0.5 / CROP_MARGIN] * 2, np.float32) * CROP_SIZE
 REGIONS = ("mouth", "eyes")  # families whose donor is the same person where there is a clip
@@ -112,12 +112,19 @@ class Pairs:
             i = int(rng.integers(len(fake.crops)))
             return real.face(int(np.abs(real.times - fake.times[i]).argmin())), fake.face(i)
         if source == 1:
-            clip = self._reals[rng.integers(len(self._reals))]
+            clip = self._real(rng)
             face = clip.face(int(rng.integers(len(clip.crops))))
             return face, self._made(face, clip.name, clip, rng)
         index = int(rng.choice(self._train_stills))
         face = self.stills.face(index)
         return face, self._made(face, str(self.stills.names[index]), None, rng)
+
+    def _real(self, rng: np.random.Generator) -> Clip:
+        """A real video: each person alike, however many videos there are of one."""
+        people = sorted({person_of(c.name) for c in self._reals})
+        person = people[rng.integers(len(people))]
+        clips = [c for c in self._reals if person_of(c.name) == person]
+        return clips[rng.integers(len(clips))]
 
     def _made(self, face: FacePicture, name: str, clip: Clip | None, rng: np.random.Generator) -> FacePicture:
         """A fake of this face by a family drawn by the odds."""
