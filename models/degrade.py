@@ -17,7 +17,7 @@ FACE_SIZES = (60.0, 250.0)  # px, the longer side of the face's box in the live 
 LEAST_ENCODED = 36.0  # px, of the same when it was sent smaller than it is shown: about 180 lines
 CODECS, CODEC_ODDS = ("none", "jpeg", "h264", "vp8"), (0.12, 0.25, 0.38, 0.25)
 # Quality or quantiser. A talking head sent at 150 kbit/s to 2.5 Mbit/s and 180p to 720p had the picture
-# quality (PSNR) of constant factors 22 to 37 in H.264 and of quantisers 19 to 51 in VP8.
+# quality (PSNR) of constant factors 18 to 36 in H.264 and of quantisers 10 to 54 in VP8.
 LOSSES = {"none": (0, 1), "jpeg": (30, 96), "h264": (18, 40), "vp8": (10, 56)}
 DOWN = (cv2.INTER_AREA, cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 UP = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
