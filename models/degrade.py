@@ -52,7 +52,7 @@ class Degradation:
         low, high = FACE_SIZES
         size = float(min(np.exp(rng.uniform(np.log(low), np.log(high))), face * 1.33))
         sent = max(size * rng.uniform(0.4, 0.9), min(LEAST_ENCODED, size)) if rng.random() < 0.25 else size
-        dark = rng.uniform(0.2, 0.7) if rng.random() < 0.15 else rng.uniform(0.8, 1.15)
+        dark = rng.uniform(0.28, 0.7) if rng.random() < 0.15 else rng.uniform(0.8, 1.15)
         codec = CODECS[rng.choice(len(CODECS), p=CODEC_ODDS)]
         angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.01, 0.05) * sent
         noisy = rng.random() < (0.7 if dark < 0.7 else 0.35)
