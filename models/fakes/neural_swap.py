@@ -1,0 +1,133 @@
+"""Neural re-synthesis: the inner face painted anew by a small decoder, as itself or as another person.
+
+What live swappers do (DeepFaceLive; SimSwap, Chen et al., ACM MM 2020, https://arxiv.org/abs/2106.06340): the
+decoder keeps pose, expression and light, its output is enlarged, restored, colour-matched and blended in. The
+decoders come from models.train_swapper, in several stages of their training.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from onnxruntime import InferenceSession
+
+from models.fakes.aligned import Floats, as_image, as_input, cut, embed, lay_back, session
+from models.fakes.blend import Image, Mask, blend, face_size, match_colour, sharpen, shift_colour, soft_mask
+from models.fakes.face import FacePicture
+
+SIZE = 96  # px, the swapper's
+SWAPS = 0.75  # of the fakes have the donor's identity, the others their own
+PARTS, PART_ODDS = ("inner", "whole", "lower"), (0.55, 0.35, 0.1)
+UP = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+RECOGNISER, STAGES = "recogniser.onnx", "stage_*.onnx"
+
+
+class NeuralSwap:
+    """A family of fakes; opens its files at its first fake, and travels to another process as their folder."""
+
+    def __init__(self, folder: Path, stages: tuple[Path, ...]) -> None:
+        self._folder = folder
+        self.stages = stages  # the earliest first
+        self._sessions: dict[Path, InferenceSession] = {}
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return open_neural_swap, (self._folder,)
+
+    def __call__(self, face: FacePicture, donor: FacePicture, rng: np.random.Generator) -> Image:
+        """(H, W, 3) BGR: the face with its inner part painted anew; the same for one state of `rng`."""
+        stage = self.stages[_late(len(self.stages), rng)]
+        who = donor if rng.random() < SWAPS else face
+        drive = float(rng.uniform(0, 0.5)) if who is donor else 0.0
+        painted = self.paint(face, self.identity(face, who, drive), stage)
+        return laid_in(painted, face, rng)
+
+    def identity(self, face: FacePicture, who: FacePicture, drive: float) -> Floats:
+        """The unit vector (512,) to paint: that of `who`, driven away from the face's own by `drive`."""
+        recogniser = self._open(self._folder / RECOGNISER)
+        wanted = embed(recogniser, who.image, who.points)
+        if drive > 0:
+            wanted = wanted - np.float32(drive) * embed(recogniser, face.image, face.points)
+        return wanted / np.linalg.norm(wanted)
+
+    def paint(self, face: FacePicture, identity: Floats, stage: Path) -> Image:
+        """(96, 96, 3) BGR: the aligned face as a stage's decoder paints it."""
+        aligned, _ = cut(face.image, face.points, SIZE)
+        inputs = {"faces": as_input(aligned[None]), "embedding": identity[None]}
+        (painted,) = self._open(stage).run(None, inputs)
+        return as_image(painted[0])
+
+    def _open(self, path: Path) -> InferenceSession:
+        if path not in self._sessions:
+            self._sessions[path] = session(path)
+        return self._sessions[path]
+
+
+def open_neural_swap(folder: Path) -> NeuralSwap:
+    """The family whose decoders lie in a folder that models.train_swapper wrote.
+
+    Raises FileNotFoundError where the recogniser or every stage is missing.
+    """
+    stages = tuple(sorted(folder.glob(STAGES)))
+    if not stages or not (folder / RECOGNISER).exists():
+        raise FileNotFoundError(f"{folder} has no {RECOGNISER} and {STAGES}: run python -m models.train_swapper")
+    return NeuralSwap(folder, stages)
+
+
+def _late(count: int, rng: np.random.Generator) -> int:
+    """One of the stages, the later the likelier: 1 : 2 : 3."""
+    odds = np.arange(1, count + 1)
+    return int(rng.choice(count, p=odds / odds.sum()))
+
+
+def laid_in(painted: Image, face: FacePicture, rng: np.random.Generator) -> Image:
+    """(H, W, 3): the painted face (96, 96, 3) restored, enlarged, colour-matched and blended in."""
+    shape = face.image.shape[:2]
+    _, there = cut(face.image, face.points, SIZE)
+    over, scale = restore(painted, rng)
+    over = lay_back(over, there * scale, shape, UP[rng.integers(len(UP))])
+    part = PARTS[rng.choice(len(PARTS), p=PART_ODDS)]
+    mask = soft_mask(shape, face.points, part, rng.uniform(0.02, 0.1), rng)
+    mask = mask * lay_back_square(there, shape)
+    if rng.random() < 0.85:
+        over = match_colour(over, face.image, mask, rng.uniform(0.6, 1.0))
+    if rng.random() < 0.3:
+        over = shift_colour(over, rng.uniform(0.02, 0.1), rng)
+    if rng.random() < 0.5:
+        over = with_detail(over, face, rng)
+    return blend(over, face.image, mask)
+
+
+def restore(painted: Image, rng: np.random.Generator) -> tuple[Image, int]:
+    """The decoder's output as a restorer gives it, and how many times larger it has become.
+
+    A third of the fakes pass through fewer pixels: a decoder of 64 px, as DeepFaceLive's smaller models have.
+    """
+    if rng.random() < 0.33:
+        side = int(rng.integers(56, 88))
+        small = cv2.resize(painted, (side, side), interpolation=cv2.INTER_AREA)
+        painted = cv2.resize(small, painted.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    scale = int(rng.integers(1, 3))
+    if scale > 1:
+        painted = cv2.resize(painted, None, fx=scale, fy=scale, interpolation=UP[rng.integers(len(UP))])
+    if rng.random() < 0.3:
+        painted = cv2.bilateralFilter(painted, 5, rng.uniform(8, 30), 2.0)
+    if rng.random() < 0.65:
+        painted = sharpen(painted, rng.uniform(0.3, 1.8), rng.uniform(0.7, 1.6) * scale)
+    return painted, scale
+
+
+def lay_back_square(there: np.ndarray, shape: tuple[int, int]) -> Mask:
+    """Where the aligned square lies in the picture (H, W), fading at its rim: beyond it nothing is painted."""
+    square = np.zeros((SIZE, SIZE), np.float32)
+    square[3:-3, 3:-3] = 1
+    square = cv2.GaussianBlur(square, (0, 0), 1.5)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(square, there, (shape[1], shape[0]), flags=flags, borderValue=0)
+
+
+def with_detail(over: Image, face: FacePicture, rng: np.random.Generator) -> Image:
+    """The skin's grain back on the painted face, so that not each fake is smoother than its surroundings."""
+    sigma = face_size(face.points) * rng.uniform(0.008, 0.02) + 0.3
+    grain = face.image.astype(np.float32) - cv2.GaussianBlur(face.image, (0, 0), sigma)
+    grey = grain.mean(2, keepdims=True) * np.float32(rng.uniform(0.3, 0.9))
+    return np.clip(over + grey, 0, 255).astype(np.uint8)

@@ -1,0 +1,93 @@
+"""A compact one-shot face swapper: a narrow code says how the face looks, a recogniser's embedding says whose.
+
+The encoder squeezes an aligned face into a code too narrow for an identity (pose, expression, lighting); the
+decoder paints the face anew, steered by the VGGFace2 embedding through adaptive instance normalisation
+(Huang & Belongie, ICCV 2017, https://arxiv.org/abs/1703.06868, section 5; SimSwap, Chen et al., ACM MM 2020,
+https://arxiv.org/abs/2106.06340, section 3.1). With the face's own embedding it is an autoencoder, with
+another's a swap. It is small on purpose: it makes training fakes by the thousand on one core.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SIZE = 96  # px, the side of the aligned face
+CODE = 64  # numbers for pose, expression, lighting
+EMBEDDING = 512
+STYLE = 256
+FIRST = 6  # px, the side of the smallest feature map
+
+
+class Encoder(nn.Module):
+    """(N, 3, 96, 96) RGB in [-1, 1] -> the code (N, 64)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 24, 48, 96, 160)
+        blocks: list[nn.Module] = []
+        for below, above in zip(widths[:-1], widths[1:], strict=True):
+            kernel = 5 if below == 3 else 3
+            blocks += [nn.Conv2d(below, above, kernel, 2, kernel // 2), nn.LeakyReLU(0.1)]
+        self.convolutions = nn.Sequential(*blocks)
+        self.code = nn.Linear(widths[-1] * FIRST * FIRST, CODE)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """See the class; the code has unit variance over its own numbers, so that noise has a scale."""
+        code: Tensor = self.code(self.convolutions(faces).flatten(1))
+        return functional.layer_norm(code, (CODE,))
+
+
+class Adaptive(nn.Module):
+    """A convolution, instance normalisation, and the condition's own scale and shift for each channel."""
+
+    def __init__(self, below: int, above: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(below, above, 3, 1, 1, bias=False)
+        self.affine = nn.Linear(STYLE + CODE, 2 * above)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(N, below, H, W), (N, STYLE + CODE) -> (N, above, H, W)."""
+        x = functional.instance_norm(self.conv(x))
+        scale, shift = self.affine(condition)[:, :, None, None].chunk(2, 1)
+        return functional.leaky_relu(x * (1 + scale) + shift, 0.1)
+
+
+class Decoder(nn.Module):
+    """A code (N, 64) and an embedding (N, 512) -> the face (N, 3, 96, 96) RGB in [-1, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.style = nn.Sequential(
+            nn.Linear(EMBEDDING, STYLE), nn.LeakyReLU(0.1), nn.Linear(STYLE, STYLE), nn.LeakyReLU(0.1)
+        )
+        self.first = nn.Linear(STYLE + CODE, 160 * FIRST * FIRST)
+        widths = ((160, 160), (160, 112), (112, 64), (64, 64), (64, 32), (32, 32))
+        self.blocks = nn.ModuleList(Adaptive(below, above) for below, above in widths)
+        self.enlarged = (1, 2, 4)  # the blocks before which the map is doubled: 6 -> 12 -> 24 -> 48 px
+        self.last = nn.Conv2d(32, 3 * 4, 3, 1, 1)
+
+    def forward(self, code: Tensor, embedding: Tensor) -> Tensor:
+        """See the class."""
+        # A unit vector's numbers are about 1 / sqrt(512): brought to unit variance.
+        style = self.style(embedding * EMBEDDING**0.5)
+        condition = torch.cat([style, code], 1)
+        x = self.first(condition).view(-1, 160, FIRST, FIRST)
+        for i, block in enumerate(self.blocks):
+            if i in self.enlarged:
+                x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = block(x, condition)
+        return torch.tanh(functional.pixel_shuffle(self.last(x), 2))
+
+
+class Swapper(nn.Module):
+    """The whole network; 2.1 M parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = Decoder()
+
+    def forward(self, faces: Tensor, embedding: Tensor) -> Tensor:
+        """(N, 3, 96, 96) RGB in [-1, 1], unit vectors (N, 512) -> the faces with those identities."""
+        painted: Tensor = self.decoder(self.encoder(faces), embedding)
+        return painted
