@@ -1,4 +1,4 @@
-"""What the swapper learns from: aligned faces of the training people with their embeddings, and its batches."""
+"""What the swapper learns from: aligned faces of the training people, whose they are, and its batches."""
 
 import sys
 from collections.abc import Iterator

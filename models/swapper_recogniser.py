@@ -1,4 +1,4 @@
-"""The recogniser that tells the swapper whom to paint: InceptionResnetV1 as an int8 ONNX file, 5 ms a face."""
+"""The recogniser that tells the swapper whom to paint: InceptionResnetV1 as int8 ONNX, 5 ms a face."""
 
 from itertools import islice
 from pathlib import Path

@@ -1,8 +1,9 @@
 """Train the face swapper whose output becomes fakes; stop at any time and run the same command to go on.
 
-    python -m models.train_swapper --data DIR --prepared PREPARED --recogniser vggface2.pt --out PREPARED/swapper
+    python -m models.train_swapper --data DIR --prepared PREPARED --recogniser vggface2.pt \\
+        --out PREPARED/swapper
 
-The folder gets stage_015.onnx, stage_040.onnx and stage_100.onnx (the averaged weights after so many per cent
+The folder gets stage_030.onnx, stage_060.onnx and stage_100.onnx (the averaged weights after so many per cent
 of the steps: decoders of different quality leave different artefacts), recogniser.onnx (int8), and, for going
 on, faces.npz and checkpoint.pt; log.jsonl and preview.png say how it goes.
 """
@@ -13,6 +14,7 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,55 +24,36 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from models.fakes.aligned import as_image, as_input
 from models.fakes.swapper import EMBEDDING, SIZE, Swapper
-from models.inception_resnet_v1 import InceptionResnetV1, load_embedder
+from models.inception_resnet_v1 import load_embedder
 from models.swapper_faces import Batch, Faces, batch, gather
+from models.swapper_losses import Judge, centre_weight, edge_gap, texture_gap
 from models.swapper_recogniser import write_recogniser
 
-SEEN = 128  # px, the side at which the recogniser judges swaps in training: 160 costs half as much again
-STAGES = (15, 40, 100)  # per cent of the steps
+STAGES = (30, 60, 100)  # per cent of the steps
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Every number of the swapper's training."""
 
-    steps: int = 4000
+    steps: int = 2900
     faces: int = 16  # in a batch
-    swaps: int = 8  # of them also swapped with each other, at every second step
+    swaps: int = 6  # of them also swapped with each other, at every second step
+    swaps_from: int = 1000  # the step: a blurred face is nobody, and pushing it to be someone spoils it
     rate: float = 1.2e-3  # Adam's highest learning rate
     warmup: int = 50  # steps
     average: float = 0.995  # of the weights over steps (EMA)
     noise: float = 0.1  # on the code, against hiding an identity in its last digits
-    gradient: float = 1.0  # weights of the losses beside L1: edges
-    texture: float = 0.15  # the recogniser's first features
-    identity: float = 0.4  # a swap's cosine to its donor
-    keeping: float = 0.3  # a swap's own code equals its source's
-    light: float = 0.5  # a swap's coarse colours equal its source's
+    gradient: float = 0.4  # weights of the losses beside L1: edges
+    texture: float = 0.5  # the recogniser's first features
+    identity: float = 0.1  # a swap's cosine to its donor
+    keeping: float = 0.1  # a swap's own code equals its source's
+    light: float = 0.2  # a swap's coarse colours equal its source's
     seed: int = 1
-
-
-class Judge(nn.Module):
-    """The frozen recogniser: its first features see texture, its embedding sees who it is."""
-
-    def __init__(self, recogniser: InceptionResnetV1) -> None:
-        super().__init__()
-        self.recogniser = recogniser.eval().requires_grad_(False)
-
-    def texture(self, faces: Tensor) -> list[Tensor]:
-        """The feature maps of the first two and the third convolution."""
-        low = self.recogniser.conv2d_2a(self.recogniser.conv2d_1a(faces))
-        return [low, self.recogniser.conv2d_2b(low)]
-
-    def who(self, faces: Tensor) -> Tensor:
-        """Unit vectors (N, 512)."""
-        vectors: Tensor = self.recogniser(
-            functional.interpolate(faces, (SEEN, SEEN), mode="bilinear", align_corners=False)
-        )
-        return vectors
 
 
 class Trainer:
@@ -80,7 +63,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.judge, self.step = recipe, judge, 0
         self.model = Swapper()
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+        self.average = AveragedModel(self.model, avg_fn=partial(_averaged, recipe.average))
+        self.average.requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.model.parameters(), recipe.rate, betas=(0.5, 0.99))
         self._centre = centre_weight()
 
@@ -111,9 +95,9 @@ class Trainer:
         losses = {
             "l1": (self._centre * (painted - target).abs()).mean(),
             "gradient": r.gradient * (self._centre[..., 1:, 1:] * edge_gap(painted, target)).mean(),
-            "texture": r.texture * self._texture_gap(painted, target),
+            "texture": r.texture * texture_gap(self.judge, painted, target),
         }
-        if self.step % 2 == 0 and r.swaps:
+        if self.step % 2 == 0 and self.step >= r.swaps_from:
             losses |= self._swap_losses(noisy[: r.swaps], target[: r.swaps], own[: r.swaps].roll(1, 0))
         return losses
 
@@ -121,22 +105,15 @@ class Trainer:
         r = self.recipe
         swap = self.model.decoder(code, donor).float()
         likeness = (self.judge.who(swap).float() * donor).sum(1)
-        kept = functional.mse_loss(self.model.encoder(swap).float(), code.detach().float())
+        # The averaged encoder compares, for it is not trained: the encoder itself would learn to see nothing.
+        eye = self.averaged().encoder
+        kept = functional.mse_loss(eye(swap).float(), eye(source).float())
         light = functional.l1_loss(functional.avg_pool2d(swap, 16), functional.avg_pool2d(source, 16))
         return {
             "identity": r.identity * (1 - likeness).mean(),
             "keeping": r.keeping * kept,
             "light": r.light * light,
         }
-
-    def _texture_gap(self, painted: Tensor, target: Tensor) -> Tensor:
-        with torch.no_grad():
-            wanted = self.judge.texture(target)
-        gaps = [
-            (a.float() - b.float()).abs().mean() / b.float().abs().mean()
-            for a, b in zip(self.judge.texture(painted), wanted, strict=True)
-        ]
-        return torch.stack(gaps).mean()
 
     def rate_at(self, step: int) -> float:
         """Linear warm-up, then a cosine down to a fiftieth."""
@@ -176,17 +153,9 @@ class Trainer:
         return trainer
 
 
-def centre_weight() -> Tensor:
-    """How much each pixel counts (1, 1, 96, 96): the face fully, the rim that is never blended a little."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, SIZE), torch.linspace(-1, 1, SIZE), indexing="ij")
-    inside = torch.sigmoid((0.85 - torch.hypot(x / 0.85, y - 0.1)) * 10)
-    return (0.25 + 1.25 * inside)[None, None]
-
-
-def edge_gap(a: Tensor, b: Tensor) -> Tensor:
-    """How far two pictures' horizontal and vertical differences lie apart: (N, C, H, W) -> (…, H-1, W-1)."""
-    gap = a - b
-    return (gap[..., 1:, 1:] - gap[..., 1:, :-1]).abs() + (gap[..., 1:, 1:] - gap[..., :-1, 1:]).abs()
+def _averaged(decay: float, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    """An exponential average that forgets its first values faster."""
+    return torch.lerp(new, average, min(decay, (1 + float(count)) / (10 + float(count))))
 
 
 def export_stage(model: Swapper, path: Path) -> None:
@@ -249,7 +218,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="the unpacked archives")
     parser.add_argument("--prepared", type=Path, required=True, help="what models.prepare wrote")
-    parser.add_argument("--recogniser", type=Path, required=True, help="the VGGFace2 weights (models.vggface2)")
+    parser.add_argument("--recogniser", type=Path, required=True, help="weights of models.vggface2")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=usual.steps)
     parser.add_argument("--seed", type=int, default=usual.seed)

@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 def cut(image: Image, points: Points, side: int, border: int = 0) -> tuple[Image, NDArray[np.float64]]:
-    """The face on the template's square: (side + 2 * border,) * 2 + (3,), and the matrix (2, 3) that led there.
+    """The face on the template's square, (S, S, 3) with S = side + 2 * border, and the (2, 3) matrix there.
 
     border: px of surroundings beyond the template's square, on each side. Shrinking is blurred first, so that
     no aliasing looks like texture.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from models.fakes.aligned import Floats, as_image, as_input, cut, embed, lay_back, session
@@ -23,7 +24,7 @@ RECOGNISER, STAGES = "recogniser.onnx", "stage_*.onnx"
 
 
 class NeuralSwap:
-    """A family of fakes; opens its files at its first fake, and travels to another process as their folder."""
+    """A family of fakes; opens its files at its first fake, and is pickled as their folder."""
 
     def __init__(self, folder: Path, stages: tuple[Path, ...]) -> None:
         self._folder = folder
@@ -69,7 +70,8 @@ def open_neural_swap(folder: Path) -> NeuralSwap:
     """
     stages = tuple(sorted(folder.glob(STAGES)))
     if not stages or not (folder / RECOGNISER).exists():
-        raise FileNotFoundError(f"{folder} has no {RECOGNISER} and {STAGES}: run python -m models.train_swapper")
+        wanted = f"{RECOGNISER} and {STAGES}"
+        raise FileNotFoundError(f"{folder} lacks {wanted}: python -m models.train_swapper writes them")
     return NeuralSwap(folder, stages)
 
 
@@ -87,7 +89,7 @@ def laid_in(painted: Image, face: FacePicture, rng: np.random.Generator) -> Imag
     over = lay_back(over, there * scale, shape, UP[rng.integers(len(UP))])
     part = PARTS[rng.choice(len(PARTS), p=PART_ODDS)]
     mask = soft_mask(shape, face.points, part, rng.uniform(0.02, 0.1), rng)
-    mask = mask * lay_back_square(there, shape)
+    mask = mask * square_of(there, shape)
     if rng.random() < 0.85:
         over = match_colour(over, face.image, mask, rng.uniform(0.6, 1.0))
     if rng.random() < 0.3:
@@ -116,8 +118,8 @@ def restore(painted: Image, rng: np.random.Generator) -> tuple[Image, int]:
     return painted, scale
 
 
-def lay_back_square(there: np.ndarray, shape: tuple[int, int]) -> Mask:
-    """Where the aligned square lies in the picture (H, W), fading at its rim: beyond it nothing is painted."""
+def square_of(there: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
+    """The aligned square in the picture (H, W), 1 fading to 0 at its rim: beyond it nothing is painted."""
     square = np.zeros((SIZE, SIZE), np.float32)
     square[3:-3, 3:-3] = 1
     square = cv2.GaussianBlur(square, (0, 0), 1.5)
