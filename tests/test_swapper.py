@@ -15,7 +15,7 @@ from models import swapper_recogniser
 from models.dataset import Clip, Stills
 from models.fakes import FacePicture
 from models.fakes.aligned import as_image, as_input, cut, lay_back, session
-from models.fakes.neural_swap import NeuralSwap, laid_in, open_neural_swap, restore
+from models.fakes.neural_swap import NeuralSwap, laid_in, lost_by, open_neural_swap, restore, towards
 from models.fakes.swapper import CODE, EMBEDDING, SIZE, Swapper
 from models.inception_resnet_v1 import InceptionResnetV1
 from models.swapper_faces import Faces, batch, gather, training_faces
@@ -163,11 +163,17 @@ def test_the_same_seed_gives_the_same_fake_in_another_process_too(folder: Path) 
 
 def test_identity_leads_from_the_face_to_the_donor(folder: Path) -> None:
     family = open_neural_swap(folder)
-    face, donor = draw_face(1), draw_face(2)
-    own, other = family.identity(face, face, 0.0), family.identity(face, donor, 0.0)
-    driven = family.identity(face, donor, 0.5)
+    own, other = family.identity(draw_face(1)), family.identity(draw_face(2))
+    driven = towards(other, own, 0.5)
     assert driven @ own < other @ own < 1
     assert np.linalg.norm(driven) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_a_decoder_lost_completes_its_picture() -> None:
+    face = draw_face(3)
+    again, there = cut(face.image, face.points, SIZE)
+    whole = lost_by(again, face) + lay_back(again, there, face.image.shape[:2], cv2.INTER_CUBIC)
+    np.testing.assert_allclose(whole, face.image, atol=1e-3)
 
 
 def test_a_face_at_the_pictures_edge_and_a_tiny_one(folder: Path) -> None:
@@ -178,7 +184,7 @@ def test_a_face_at_the_pictures_edge_and_a_tiny_one(folder: Path) -> None:
     for odd in (shifted, tiny):
         painted, scale = restore(cut(odd.image, odd.points, SIZE)[0], rng)
         assert painted.shape == (SIZE * scale, SIZE * scale, 3)
-        assert laid_in(cut(odd.image, odd.points, SIZE)[0], odd, rng).shape == odd.image.shape
+        assert laid_in(cut(odd.image, odd.points, SIZE)[0], odd, 0, rng).shape == odd.image.shape
 
 
 def test_a_folder_without_weights_is_one_clear_error(tmp_path: Path) -> None:

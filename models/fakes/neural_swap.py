@@ -37,18 +37,19 @@ class NeuralSwap:
     def __call__(self, face: FacePicture, donor: FacePicture, rng: np.random.Generator) -> Image:
         """(H, W, 3) BGR: the face with its inner part painted anew; the same for one state of `rng`."""
         stage = self.stages[_late(len(self.stages), rng)]
-        who = donor if rng.random() < SWAPS else face
-        drive = float(rng.uniform(0, 0.5)) if who is donor else 0.0
-        painted = self.paint(face, self.identity(face, who, drive), stage)
-        return laid_in(painted, face, rng)
+        if rng.random() >= SWAPS:
+            return laid_in(self.paint(face, self.identity(face), stage), face, 0, rng)
+        wanted = self.identity(donor)
+        if rng.random() < 0.5:
+            return laid_in(self.paint(face, wanted, stage), face, 0, rng)
+        own = self.identity(face)
+        driven = towards(wanted, own, rng.uniform(0, 0.5))
+        lost = lost_by(self.paint(face, own, stage), face) * np.float32(rng.uniform(0.2, 1.0))
+        return laid_in(self.paint(face, driven, stage), face, lost, rng)
 
-    def identity(self, face: FacePicture, who: FacePicture, drive: float) -> Floats:
-        """The unit vector (512,) to paint: that of `who`, driven away from the face's own by `drive`."""
-        recogniser = self._open(self._folder / RECOGNISER)
-        wanted = embed(recogniser, who.image, who.points)
-        if drive > 0:
-            wanted = wanted - np.float32(drive) * embed(recogniser, face.image, face.points)
-        return wanted / np.linalg.norm(wanted)
+    def identity(self, face: FacePicture) -> Floats:
+        """Whose face it is: a unit vector (512,)."""
+        return embed(self._open(self._folder / RECOGNISER), face.image, face.points)
 
     def paint(self, face: FacePicture, identity: Floats, stage: Path) -> Image:
         """(96, 96, 3) BGR: the aligned face as a stage's decoder paints it."""
@@ -81,12 +82,33 @@ def _late(count: int, rng: np.random.Generator) -> int:
     return int(rng.choice(count, p=odds / odds.sum()))
 
 
-def laid_in(painted: Image, face: FacePicture, rng: np.random.Generator) -> Image:
-    """(H, W, 3): the painted face (96, 96, 3) restored, enlarged, colour-matched and blended in."""
+def towards(wanted: Floats, own: Floats, drive: float) -> Floats:
+    """The identity wanted, driven on in the direction that leads away from the face's own: a unit vector."""
+    driven = wanted - np.float32(drive) * own
+    return driven / np.linalg.norm(driven)
+
+
+def lost_by(again: Image, face: FacePicture) -> Floats:
+    """(H, W, 3): what the decoder could not paint of this very face, the fine structure above all.
+
+    Added to a swap by the same decoder it gives a face as sharp as its surroundings, as the best swappers'
+    faces are: only what the identity changes is changed.
+    """
+    shape = face.image.shape[:2]
+    _, there = cut(face.image, face.points, SIZE)
+    return face.image.astype(np.float32) - lay_back(again, there, shape, cv2.INTER_CUBIC)
+
+
+def laid_in(painted: Image, face: FacePicture, lost: Floats | int, rng: np.random.Generator) -> Image:
+    """(H, W, 3): the painted face (96, 96, 3) restored, enlarged, colour-matched and blended in.
+
+    lost: what is added to it before (see `lost_by`), or 0.
+    """
     shape = face.image.shape[:2]
     _, there = cut(face.image, face.points, SIZE)
     over, scale = restore(painted, rng)
     over = lay_back(over, there * scale, shape, UP[rng.integers(len(UP))])
+    over = np.clip(over + lost, 0, 255).astype(np.uint8)
     part = PARTS[rng.choice(len(PARTS), p=PART_ODDS)]
     mask = soft_mask(shape, face.points, part, rng.uniform(0.02, 0.1), rng)
     mask = mask * square_of(there, shape)
@@ -94,8 +116,8 @@ def laid_in(painted: Image, face: FacePicture, rng: np.random.Generator) -> Imag
         over = match_colour(over, face.image, mask, rng.uniform(0.6, 1.0))
     if rng.random() < 0.3:
         over = shift_colour(over, rng.uniform(0.02, 0.1), rng)
-    if rng.random() < 0.5:
-        over = with_detail(over, face, rng)
+    if rng.random() < 0.4:
+        over = with_grain(over, face, rng)
     return blend(over, face.image, mask)
 
 
@@ -127,7 +149,7 @@ def square_of(there: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
     return cv2.warpAffine(square, there, (shape[1], shape[0]), flags=flags, borderValue=0)
 
 
-def with_detail(over: Image, face: FacePicture, rng: np.random.Generator) -> Image:
+def with_grain(over: Image, face: FacePicture, rng: np.random.Generator) -> Image:
     """The skin's grain back on the painted face, so that not each fake is smoother than its surroundings."""
     sigma = face_size(face.points) * rng.uniform(0.008, 0.02) + 0.3
     grain = face.image.astype(np.float32) - cv2.GaussianBlur(face.image, (0, 0), sigma)
