@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from models.dataset import Clip, Mix, Stills, held_stills
 from models.fakes import FacePicture
 from models.fakes.aligned import cut, embed, session
-from models.fakes.blend import elastic, shift_colour
+from models.fakes.blend import blend, elastic, shift_colour, smooth_noise
 from models.fakes.swapper import SIZE
 from models.splits import is_fake, is_training, prepared_videos
 
 BORDER = 8  # px around the aligned square: room for shifts and turns
+EXPRESSIVE = ((0.6, 0.82), (0.34, 0.5))  # rows of the aligned square: mouth, eyes
 FRAME_STEP = 3  # of a clip's frames: neighbours are much alike
 
 
@@ -81,6 +82,7 @@ class Batch:
 
     warped: NDArray[np.uint8]  # (N, 96, 96, 3) BGR, the encoder's input
     targets: NDArray[np.uint8]  # (N, 96, 96, 3) BGR, what the decoder shall paint
+    looks: NDArray[np.uint8]  # (N, 96, 96, 3) BGR, the same person as another picture, moved here, would show
     embeddings: NDArray[np.float32]  # (N, 512) of the same person
 
 
@@ -92,7 +94,8 @@ def batch(faces: Faces, size: int, seed: int, step: int) -> Batch:
     # A warped input, as DeepFaceLab does: the shape of the features cannot be copied, it has to be known.
     warped = [elastic(t, rng.uniform(0, 4.0), 28.0, rng) for t in targets]
     embeddings = faces.embeddings[[faces.another_of(int(i), rng) for i in chosen]]
-    return Batch(np.stack(warped), np.stack(targets), embeddings)
+    looks = [_another_look(t, targets[k - 1], rng) for k, t in enumerate(targets)]
+    return Batch(np.stack(warped), np.stack(targets), np.stack(looks), embeddings)
 
 
 def _vary(face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -104,3 +107,26 @@ def _vary(face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8
     if rng.random() < 0.5:
         moved = np.ascontiguousarray(moved[:, ::-1])
     return shift_colour(moved, rng.uniform(0, 0.25), rng)
+
+
+def _another_look(
+    face: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The face (96, 96, 3) as if from another picture: other light and focus, not quite in place.
+
+    In some, the mouth or the eyes are another person's: what they do has to be read from the code.
+    """
+    look = face
+    if rng.random() < 0.4:
+        top, bottom = EXPRESSIVE[rng.integers(len(EXPRESSIVE))]
+        patch = np.zeros((SIZE, SIZE), np.float32)
+        patch[round(top * SIZE) : round(bottom * SIZE), round(0.27 * SIZE) : round(0.73 * SIZE)] = 1
+        look = blend(other, look, cv2.GaussianBlur(patch, (0, 0), 2.5))
+    look = elastic(look, rng.uniform(0.3, 3.5), rng.uniform(18, 48), rng)
+    if rng.random() < 0.5:
+        side = int(rng.integers(40, 90))
+        small = cv2.resize(look, (side, side), interpolation=cv2.INTER_AREA)
+        look = cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    light = 1 + rng.uniform(0, 0.45) * smooth_noise((SIZE, SIZE), 48, rng)[..., None]
+    look = np.clip(look * light, 0, 255).astype(np.uint8)
+    return shift_colour(look, rng.uniform(0, 0.5), rng)

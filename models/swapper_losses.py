@@ -1,17 +1,14 @@
-"""How the swapper's pictures are judged: by a frozen recogniser (texture, person), by edges, by place."""
+"""How the swapper's pictures are judged: by a frozen recogniser (texture), by edges, by place."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.fakes.swapper import SIZE
 from models.inception_resnet_v1 import InceptionResnetV1
 
-SEEN = 128  # px, the side at which the recogniser judges swaps in training: 160 costs half as much again
-
 
 class Judge(nn.Module):
-    """The frozen recogniser: its first features see texture, its embedding sees who it is."""
+    """The frozen recogniser, of which the first convolutions see texture."""
 
     def __init__(self, recogniser: InceptionResnetV1) -> None:
         super().__init__()
@@ -21,13 +18,6 @@ class Judge(nn.Module):
         """The feature maps of the first two and the third convolution."""
         low = self.recogniser.conv2d_2a(self.recogniser.conv2d_1a(faces))
         return [low, self.recogniser.conv2d_2b(low)]
-
-    def who(self, faces: Tensor) -> Tensor:
-        """Unit vectors (N, 512)."""
-        vectors: Tensor = self.recogniser(
-            functional.interpolate(faces, (SEEN, SEEN), mode="bilinear", align_corners=False)
-        )
-        return vectors
 
 
 def texture_gap(judge: Judge, painted: Tensor, target: Tensor) -> Tensor:

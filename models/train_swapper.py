@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from models.fakes.aligned import as_image, as_input
@@ -40,19 +39,14 @@ STAGES = (30, 60, 100)  # per cent of the steps
 class Recipe:
     """Every number of the swapper's training."""
 
-    steps: int = 2900
+    steps: int = 2000
     faces: int = 16  # in a batch
-    swaps: int = 6  # of them also swapped with each other, at every second step
-    swaps_from: int = 1000  # the step: a blurred face is nobody, and pushing it to be someone spoils it
     rate: float = 1.2e-3  # Adam's highest learning rate
     warmup: int = 50  # steps
     average: float = 0.995  # of the weights over steps (EMA)
     noise: float = 0.1  # on the code, against hiding an identity in its last digits
     gradient: float = 0.4  # weights of the losses beside L1: edges
     texture: float = 0.5  # the recogniser's first features
-    identity: float = 0.1  # a swap's cosine to its donor
-    keeping: float = 0.1  # a swap's own code equals its source's
-    light: float = 0.2  # a swap's coarse colours equal its source's
     seed: int = 1
 
 
@@ -91,28 +85,12 @@ class Trainer:
         code = self.model.encoder(warped)
         generator = torch.Generator().manual_seed(r.seed * 1_000_003 + self.step)
         noisy = code + r.noise * torch.randn(code.shape, generator=generator)
-        painted = self.model.decoder(noisy, own).float()
-        losses = {
+        looks = torch.from_numpy(as_input(seen.looks))
+        painted = self.model.decoder(noisy, own, looks).float()
+        return {
             "l1": (self._centre * (painted - target).abs()).mean(),
             "gradient": r.gradient * (self._centre[..., 1:, 1:] * edge_gap(painted, target)).mean(),
             "texture": r.texture * texture_gap(self.judge, painted, target),
-        }
-        if self.step % 2 == 0 and self.step >= r.swaps_from:
-            losses |= self._swap_losses(noisy[: r.swaps], target[: r.swaps], own[: r.swaps].roll(1, 0))
-        return losses
-
-    def _swap_losses(self, code: Tensor, source: Tensor, donor: Tensor) -> dict[str, Tensor]:
-        r = self.recipe
-        swap = self.model.decoder(code, donor).float()
-        likeness = (self.judge.who(swap).float() * donor).sum(1)
-        # The averaged encoder compares, for it is not trained: the encoder itself would learn to see nothing.
-        eye = self.averaged().encoder
-        kept = functional.mse_loss(eye(swap).float(), eye(source).float())
-        light = functional.l1_loss(functional.avg_pool2d(swap, 16), functional.avg_pool2d(source, 16))
-        return {
-            "identity": r.identity * (1 - likeness).mean(),
-            "keeping": r.keeping * kept,
-            "light": r.light * light,
         }
 
     def rate_at(self, step: int) -> float:
@@ -159,16 +137,16 @@ def _averaged(decay: float, average: Tensor, new: Tensor, count: Tensor | int) -
 
 
 def export_stage(model: Swapper, path: Path) -> None:
-    """Write an ONNX file: faces (n, 3, 96, 96), embedding (n, 512) -> painted (n, 3, 96, 96)."""
-    example = torch.zeros(2, 3, SIZE, SIZE), torch.zeros(2, EMBEDDING)
+    """Write an ONNX file: faces and looks (n, 3, 96, 96), embedding (n, 512) -> painted like faces."""
+    face = torch.zeros(2, 3, SIZE, SIZE)
     part = path.with_suffix(".part")
     torch.onnx.export(
         model,
-        example,
+        (face, torch.zeros(2, EMBEDDING), face),
         str(part),
-        input_names=["faces", "embedding"],
+        input_names=["faces", "embedding", "looks"],
         output_names=["painted"],
-        dynamic_axes={name: {0: "n"} for name in ("faces", "embedding", "painted")},
+        dynamic_axes={name: {0: "n"} for name in ("faces", "embedding", "looks", "painted")},
         opset_version=17,
         dynamo=False,
     )
@@ -182,7 +160,7 @@ def preview(model: Swapper, faces: Faces, count: int = 8) -> NDArray[np.uint8]:
     border = (faces.faces.shape[1] - SIZE) // 2
     crops = faces.faces[some][:, border : border + SIZE, border : border + SIZE]
     x, own = torch.from_numpy(as_input(crops)), torch.from_numpy(faces.embeddings[some])
-    again, swap = model(x, own).numpy(), model(x, own.roll(-1, 0)).numpy()
+    again, swap = model(x, own, x).numpy(), model(x, own.roll(-1, 0), x.roll(-1, 0)).numpy()
     rows = [crops, [as_image(p) for p in again], [as_image(p) for p in swap]]
     return np.vstack([np.hstack(list(row)) for row in rows])
 

@@ -15,9 +15,12 @@ from onnxruntime import InferenceSession
 from models.fakes.aligned import Floats, as_image, as_input, cut, embed, lay_back, session
 from models.fakes.blend import Image, Mask, blend, face_size, match_colour, sharpen, shift_colour, soft_mask
 from models.fakes.face import FacePicture
+from models.fakes.two_person import mesh_warp
+from models.landmarks import Points, move
 
 SIZE = 96  # px, the swapper's
 SWAPS = 0.75  # of the fakes have the donor's identity, the others their own
+KEPT = 0.4  # of the swaps keep of the face what the decoder cannot paint
 PARTS, PART_ODDS = ("inner", "whole", "lower"), (0.55, 0.35, 0.1)
 UP = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 RECOGNISER, STAGES = "recogniser.onnx", "stage_*.onnx"
@@ -37,24 +40,21 @@ class NeuralSwap:
     def __call__(self, face: FacePicture, donor: FacePicture, rng: np.random.Generator) -> Image:
         """(H, W, 3) BGR: the face with its inner part painted anew; the same for one state of `rng`."""
         stage = self.stages[_late(len(self.stages), rng)]
-        if rng.random() >= SWAPS:
-            return laid_in(self.paint(face, self.identity(face), stage), face, 0, rng)
-        wanted = self.identity(donor)
-        if rng.random() < 0.5:
-            return laid_in(self.paint(face, wanted, stage), face, 0, rng)
-        own = self.identity(face)
-        driven = towards(wanted, own, rng.uniform(0, 0.5))
-        lost = lost_by(self.paint(face, own, stage), face) * np.float32(rng.uniform(0.2, 1.0))
-        return laid_in(self.paint(face, driven, stage), face, lost, rng)
+        who = donor if rng.random() < SWAPS else face
+        painted, lost = self.paint(face, who, stage), np.float32(0)
+        if who is donor and rng.random() < KEPT:
+            lost = lost_by(self.paint(face, face, stage), face) * np.float32(rng.uniform(0.3, 1.0))
+        return laid_in(painted, face, lost, rng)
 
-    def identity(self, face: FacePicture) -> Floats:
-        """Whose face it is: a unit vector (512,)."""
-        return embed(self._open(self._folder / RECOGNISER), face.image, face.points)
-
-    def paint(self, face: FacePicture, identity: Floats, stage: Path) -> Image:
-        """(96, 96, 3) BGR: the aligned face as a stage's decoder paints it."""
-        aligned, _ = cut(face.image, face.points, SIZE)
-        inputs = {"faces": as_input(aligned[None]), "embedding": identity[None]}
+    def paint(self, face: FacePicture, who: FacePicture, stage: Path) -> Image:
+        """(96, 96, 3) BGR: the aligned face as a stage's decoder paints it, as the person `who`."""
+        aligned, there = cut(face.image, face.points, SIZE)
+        look = aligned if who is face else look_of(who, move(face.points, there))
+        inputs = {
+            "faces": as_input(aligned[None]),
+            "embedding": embed(self._open(self._folder / RECOGNISER), who.image, who.points)[None],
+            "looks": as_input(look[None]),
+        }
         (painted,) = self._open(stage).run(None, inputs)
         return as_image(painted[0])
 
@@ -82,10 +82,10 @@ def _late(count: int, rng: np.random.Generator) -> int:
     return int(rng.choice(count, p=odds / odds.sum()))
 
 
-def towards(wanted: Floats, own: Floats, drive: float) -> Floats:
-    """The identity wanted, driven on in the direction that leads away from the face's own: a unit vector."""
-    driven = wanted - np.float32(drive) * own
-    return driven / np.linalg.norm(driven)
+def look_of(who: FacePicture, points: Points) -> Image:
+    """(96, 96, 3): a person's aligned face, its landmarks moved onto `points` (68, 2) px of the square."""
+    aligned, there = cut(who.image, who.points, SIZE)
+    return mesh_warp(FacePicture(aligned, move(who.points, there), who.box), points, (SIZE, SIZE))
 
 
 def lost_by(again: Image, face: FacePicture) -> Floats:
@@ -99,7 +99,7 @@ def lost_by(again: Image, face: FacePicture) -> Floats:
     return face.image.astype(np.float32) - lay_back(again, there, shape, cv2.INTER_CUBIC)
 
 
-def laid_in(painted: Image, face: FacePicture, lost: Floats | int, rng: np.random.Generator) -> Image:
+def laid_in(painted: Image, face: FacePicture, lost: Floats | np.float32, rng: np.random.Generator) -> Image:
     """(H, W, 3): the painted face (96, 96, 3) restored, enlarged, colour-matched and blended in.
 
     lost: what is added to it before (see `lost_by`), or 0.
