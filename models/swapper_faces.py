@@ -117,7 +117,7 @@ def _another_look(
     In some, the mouth or the eyes are another person's: what they do has to be read from the code.
     """
     look = face
-    if rng.random() < 0.4:
+    if rng.random() < 0.55:
         top, bottom = EXPRESSIVE[rng.integers(len(EXPRESSIVE))]
         patch = np.zeros((SIZE, SIZE), np.float32)
         patch[round(top * SIZE) : round(bottom * SIZE), round(0.27 * SIZE) : round(0.73 * SIZE)] = 1

@@ -39,7 +39,7 @@ STAGES = (30, 60, 100)  # per cent of the steps
 class Recipe:
     """Every number of the swapper's training."""
 
-    steps: int = 2000
+    steps: int = 1400
     faces: int = 16  # in a batch
     rate: float = 1.2e-3  # Adam's highest learning rate
     warmup: int = 50  # steps
