@@ -197,3 +197,15 @@ def test_a_face_at_the_pictures_edge_and_a_tiny_one(folder: Path) -> None:
 def test_a_folder_without_weights_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"python -m models\.train_swapper writes"):
         open_neural_swap(tmp_path)
+
+
+def test_a_resynthesis_paints_the_face_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family, asked = open_neural_swap(folder), []
+    face, donor = draw_face(1), draw_face(2)
+    monkeypatch.setattr(
+        NeuralSwap, "identity", lambda self, who: asked.append(who) or np.eye(1, 512)[0].astype("f")
+    )
+    for seed in range(24):
+        family(face, donor, np.random.default_rng(seed))
+    assert len(asked) == 24
+    assert 2 <= sum(who is face for who in asked) <= 12  # a quarter of them

@@ -41,26 +41,26 @@ class NeuralSwap:
     def __call__(self, face: FacePicture, donor: FacePicture, rng: np.random.Generator) -> Image:
         """(H, W, 3) BGR: the face with its inner part painted anew; the same for one state of `rng`."""
         stage = self.stages[_late(len(self.stages), rng)]
-        who = donor if rng.random() < SWAPS else face
-        identity = self.identity(who)
-        painted, lost = self.paint(face, who, identity, stage), np.float32(0)
-        if who is donor and rng.random() < KEPT:
+        aligned, there = cut(face.image, face.points, SIZE)
+        lost: Floats | np.float32 = np.float32(0)
+        if rng.random() >= SWAPS:
+            painted = self.paint(aligned, softened(aligned, rng), self.identity(face), stage)
+            return laid_in(painted, face, lost, rng)
+        identity = self.identity(donor)
+        painted = self.paint(aligned, look_of(donor, move(face.points, there)), identity, stage)
+        if rng.random() < KEPT:
             # With the donor's embedding here too: the look decides far more, and 5 ms are saved.
-            lost = lost_by(self.paint(face, face, identity, stage), face) * np.float32(rng.uniform(0.3, 1.0))
+            again = self.paint(aligned, aligned, identity, stage)
+            lost = lost_by(again, face) * np.float32(rng.uniform(0.3, 1.0))
         return laid_in(painted, face, lost, rng)
 
-    def paint(self, face: FacePicture, who: FacePicture, identity: Floats, stage: Path) -> Image:
-        """(96, 96, 3) BGR: the aligned face as a stage's decoder paints it, looking like `who`.
+    def paint(self, aligned: Image, look: Image, identity: Floats, stage: Path) -> Image:
+        """(96, 96, 3) BGR: the aligned face as a stage's decoder paints it.
 
-        identity: a unit vector (512,), that of `who` as a rule.
+        look: (96, 96, 3) BGR, whom to paint, in the face's pose. identity: that person's unit vector (512,).
         """
-        aligned, there = cut(face.image, face.points, SIZE)
-        look = aligned if who is face else look_of(who, move(face.points, there))
-        inputs = {
-            "faces": as_input(aligned[None]),
-            "embedding": identity[None],
-            "looks": as_input(look[None]),
-        }
+        faces, looks = as_input(np.stack([aligned])), as_input(np.stack([look]))
+        inputs = {"faces": faces, "embedding": identity[None], "looks": looks}
         (painted,) = self._open(stage).run(None, inputs)
         return as_image(painted[0])
 
@@ -98,6 +98,13 @@ def look_of(who: FacePicture, points: Points) -> Image:
     """(96, 96, 3): a person's aligned face, its landmarks moved onto `points` (68, 2) px of the square."""
     aligned, there = cut(who.image, who.points, SIZE)
     return mesh_warp(FacePicture(aligned, move(who.points, there), who.box), points, (SIZE, SIZE))
+
+
+def softened(aligned: Image, rng: np.random.Generator) -> Image:
+    """A face's own look with its detail gone, so that the decoder has to invent it."""
+    side = int(rng.integers(36, 76))
+    small = cv2.resize(aligned, (side, side), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
 
 def lost_by(again: Image, face: FacePicture) -> Floats:
