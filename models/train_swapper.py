@@ -155,7 +155,7 @@ def export_stage(model: Swapper, path: Path) -> None:
 
 @torch.no_grad()
 def preview(model: Swapper, faces: Faces, count: int = 8) -> NDArray[np.uint8]:
-    """A sheet of some faces, BGR: below each its re-synthesis, and what the next one's look (not moved) gives."""
+    """A sheet of faces, BGR: below each its re-synthesis, and what the next one's look (not moved) makes."""
     some = np.linspace(0, len(faces.faces) - 1, count).astype(int)
     border = (faces.faces.shape[1] - SIZE) // 2
     crops = faces.faces[some][:, border : border + SIZE, border : border + SIZE]
