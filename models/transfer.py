@@ -21,6 +21,7 @@ from torch import Tensor
 
 from models.crop import CropSpec
 from models.dataset import Mix, Pairs
+from models.fakes import Fakes
 from models.family import restore
 from models.metrics import auc
 from models.probes import Probe, made_probes, method_probes, validation_probes
@@ -65,9 +66,8 @@ def lessons(pairs: Pairs, count: int) -> list[Probe]:
     found = []
     assert pairs.fakes is not None
     for family in pairs.fakes.makers:
-        only = replace(pairs, fakes=pairs.fakes.of({family: pairs.fakes.makers[family]}))
-        only.mix = replace(only.mix, labelled=0.0)
-        only.__post_init__()
+        alone = Fakes.of({family: pairs.fakes.makers[family]})
+        only = replace(pairs, mix=replace(pairs.mix, labelled=0.0), fakes=alone)
         rng = np.random.default_rng(3)
         made = [only.pair(rng) for _ in range(count)]
         found.append(Probe(family, np.stack([r for r, _ in made]), np.stack([f for _, f in made])))
