@@ -1,29 +1,32 @@
-"""Draws a training run's log as a picture."""
+"""Draws a training run's examinations as a picture."""
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-KINDS = {
-    "loss": "loss",
-    "video_frame_auc": "AUC, held-apart video frames",
-    "made_auc": "AUC, held-apart made pairs",
+PANELS = {
+    "loss": {"loss": "training", "made_log_loss": "held-apart made pairs"},
+    "accuracy": {
+        "accuracy": "training",
+        "video_frame_accuracy": "held-apart video frames",
+        "made_accuracy": "held-apart made pairs",
+    },
+    "AUC": {"video_frame_auc": "held-apart video frames", "made_auc": "held-apart made pairs"},
 }
 
 
-def draw(log: Path, picture: Path) -> None:
-    """Loss and AUCs against steps, from log.jsonl to a small PNG."""
+def draw(history: Sequence[Mapping[str, float]], picture: Path) -> None:
+    """Loss, accuracy and AUC against steps, from models.trainer's history to a small PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), dpi=80)
-    for key, label in KINDS.items():
-        axis = axes[0] if key == "loss" else axes[1]
-        axis.plot([x["step"] for x in lines], [x[key] for x in lines], label=label)
-    for axis in axes:
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 2.8), dpi=80)
+    for axis, (title, lines) in zip(axes, PANELS.items(), strict=True):
+        for key, label in lines.items():
+            axis.plot([x["step"] for x in history], [x[key] for x in history], marker=".", label=label)
         axis.set_xlabel("step")
+        axis.set_title(title, fontsize=9)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.tight_layout()

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the crop encoder: one face crop in, one feature vector and one frame logit out.
+"""EfficientNet-Lite0, the crop encoder: one face crop in, one feature vector out.
 
 Tan & Le, EfficientNet, ICML 2019, table 1 (https://arxiv.org/abs/1905.11946); the Lite variant drops the
 squeeze-and-excitation blocks and uses ReLU6, keeps stem and head unscaled
@@ -99,15 +99,10 @@ class FaceEncoder(nn.Module):
         self.trunk = EfficientNetLite0()
         self.project = nn.Linear(HEAD_WIDTH, features)
         self.norm = nn.LayerNorm(features)
-        self.frame_logit = nn.Linear(features, 1)  # the training's own judge of single frames
 
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) as made by models.crop.to_input -> features (N, D)."""
         return self.norm(self.project(self.trunk(crops)))
-
-    def logit(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N,), positive = fake."""
-        return self.frame_logit(features)[..., 0]
 
 
 def imagenet_trunk() -> EfficientNetLite0:

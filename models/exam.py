@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibrate import probability
 from models.crop import crop_face
 from models.dataset import VIDEO_BOX, Pairs, degraded_pair, held_stills
-from models.metrics import auc
+from models.metrics import auc, balanced_accuracy, balanced_log_loss
 from models.splits import is_fake, is_training
 
 
@@ -38,7 +39,19 @@ class Exam:
         return Exam(*(np.stack(part) if part else blank for part in four))
 
     def take(self, scores: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> dict[str, float]:
-        """AUC over frames of videos and over made pairs. scores: crops (N, S, S, 3) -> logits (N,)."""
-        parts = self.real, self.fake, self.made_real, self.made_fake
-        real, fake, made_real, made_fake = (scores(p) if len(p) else np.zeros(0) for p in parts)
-        return {"video_frame_auc": auc(real, fake), "made_auc": auc(made_real, made_fake)}
+        """AUC, accuracy and log-loss over frames of videos and over made pairs, real and fake weighed alike.
+
+        scores: crops (N, S, S, 3) -> logits (N,).
+        """
+        found = {}
+        for kind, sides in (
+            ("video_frame", (self.real, self.fake)),
+            ("made", (self.made_real, self.made_fake)),
+        ):
+            real, fake = (scores(side) if len(side) else np.zeros(0, np.float32) for side in sides)
+            p = probability(np.concatenate([real, fake]), 1.0, 0.0)
+            labels = np.repeat([0, 1], [len(real), len(fake)])
+            found[f"{kind}_auc"] = auc(real, fake)
+            found[f"{kind}_accuracy"] = balanced_accuracy(p, labels)
+            found[f"{kind}_log_loss"] = balanced_log_loss(p, labels)
+        return found

@@ -13,13 +13,18 @@ from torch import Tensor, nn
 from models.augmented import Augmented
 from models.common_layout import InceptionResnetV1Features
 from models.crop import CropSpec
+from models.densenet121 import DenseNet121
 from models.efficientnet_lite import FaceEncoder
 from models.ensemble import Ensemble, EnsembleHead, Resized
 from models.fused_head import FusedHead
 from models.identity_eye import IdentityEye
 from models.inception_resnet_v1 import InceptionResnetV1
+from models.inception_resnet_v2 import InceptionResnetV2
+from models.lstm_head import LstmHead
 from models.mean_head import MeanHead
 from models.mesonet import FEATURES, MesoEncoder, meso4, mesoinception4
+from models.plain_cnn import PlainCnn
+from models.resnet50 import ResNet50
 from models.temporal_head import TemporalHead
 
 
@@ -33,14 +38,19 @@ def _of_width(make: Callable[[], MesoEncoder]) -> Callable[[int], nn.Module]:
 
 
 ENCODERS: dict[str, Callable[[int], nn.Module]] = {
-    "efficientnet_lite0": FaceEncoder,  # (N, 3, S, S) -> (N, D)
+    "densenet121": DenseNet121,  # (N, 3, S, S) -> (N, D)
+    "efficientnet_lite0": FaceEncoder,
     "inception_resnet_v1": InceptionResnetV1Features,
+    "inception_resnet_v2": InceptionResnetV2,
     "meso4": _of_width(meso4),
     "mesoinception4": _of_width(mesoinception4),
+    "plain_cnn": PlainCnn,
+    "resnet50": ResNet50,
 }
 HEADS: dict[str, Callable[[int], nn.Module]] = {
     "gated": TemporalHead,  # (B, T, D), (B, T) -> (B,)
     "fused": FusedHead,
+    "lstm": LstmHead,
     "mean": MeanHead,
 }
 
@@ -88,7 +98,9 @@ def restore(state: Mapping[str, Any]) -> Networks:
         name, temporal = names_of(state)
         more = state["second"]["features"] if "second" in state else 0
         encoder, head = build(name, temporal, state["features"] - more, more)
-        encoder.load_state_dict(state["encoder"])
+        # The first detectors' encoder also held the training's judge of single frames, which nothing reads.
+        own = {k: v for k, v in state["encoder"].items() if not k.startswith("frame_logit.")}
+        encoder.load_state_dict(own)
         head.load_state_dict(state["head"])
         networks = Networks(encoder.eval(), head.eval())
         if more:

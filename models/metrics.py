@@ -20,3 +20,21 @@ def threshold_at(real: ArrayLike, rate: float) -> float:
         raise ValueError("no real scores to choose a threshold on")
     allowed = int(np.floor(rate * len(values)))
     return float(values[len(values) - 1 - allowed])
+
+
+def balanced_accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
+    """How many are right at even odds, both sides weighed alike. scores: probabilities; labels: 1 = fake."""
+    right = (np.asarray(scores) > 0.5) == (np.asarray(labels) > 0.5)
+    return _balanced(right, labels)
+
+
+def balanced_log_loss(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean -log of the probability given to the truth, real and fake weighed alike; guessing gives 0.69."""
+    p = np.clip(np.asarray(scores, np.float64), 1e-7, 1 - 1e-7)
+    return _balanced(-np.log(np.where(np.asarray(labels) > 0.5, p, 1 - p)), labels)
+
+
+def _balanced(values: ArrayLike, labels: ArrayLike) -> float:
+    v, fake = np.asarray(values, np.float64), np.asarray(labels) > 0.5
+    sides = [v[side].mean() for side in (fake, ~fake) if side.any()]
+    return float(np.mean(sides)) if sides else float("nan")

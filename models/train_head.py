@@ -1,49 +1,38 @@
-"""Train the temporal head on the windows' encoded crops, then calibrate on held-apart people.
+"""Trains the temporal head on the windows' encoded crops, and calibrates it on held-apart people.
 
-    python -m models.train_head --data DIR --prepared PREPARED --run RUN
-
-Reads RUN/checkpoint.pt (the encoder), writes RUN/detector.pt: all that `python -m export` needs.
+models.train calls it when the encoder is done.
 """
 
-import argparse
-import json
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.budget import Progress, Spent, Stopwatch
 from models.calibrate import RATES, fit_platt, probability, thresholds
-from models.clips import Window, labelled_window, still_windows, video_windows
-from models.dataset import Pairs, held_stills
-from models.metrics import auc
-from models.splits import folder_of, is_fake, is_training
-from models.temporal_head import TemporalHead
-from models.train import Trainer, to_tensor
+from models.clips import Window
+from models.family import HEADS
+from models.metrics import auc, balanced_accuracy, balanced_log_loss
+from models.trainer import Trainer
 
-SECONDS, RATE, STRIDE = 2.0, 8.0, 0.25  # s of a window, crops a second, s between two verdicts
-LEAST, LENGTH = 4, round(SECONDS * RATE)  # crops in the shortest window that is scored, and in a full one
+SAVE_EVERY = 50  # jobs
 
 
 @dataclass(frozen=True, slots=True)
 class HeadRecipe:
     """Every number of the head's training."""
 
-    stills: int = 300  # moving stills, each real and fake
-    per_video: int = 4  # windows of each labelled video; half of them degraded once more
-    made_per_video: int = 3  # pairs of real and made-fake windows of each real video
     epochs: int = 5  # more learn the training people: 40 cost 0.03 of held-apart window AUC
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.05
-    noise: float = 0.1  # sigma added to the features
+    noise: float = 0.1  # added to the features, in units of their spread
     seed: int = 7
 
 
@@ -57,50 +46,54 @@ class Encoded:
     source: str
 
 
-def training_windows(pairs: Pairs, recipe: HeadRecipe) -> Iterator[Window]:
-    """Moving stills, real videos with made fakes, and labelled videos; none of the held-apart people."""
-    rng = np.random.default_rng(recipe.seed)
-    held = set(held_stills(pairs.stills, pairs.mix.held_stills).tolist())
-    usable = [i for i in range(len(pairs.stills)) if i not in held]
-    for index in rng.choice(usable, min(recipe.stills, len(usable)), replace=False):
-        yield from still_windows(pairs, int(index), _length(rng), rng)
-    for clip in (c for c in pairs.clips if is_training(c.name)):
-        for k in range(recipe.per_video):
-            yield labelled_window(clip, float(is_fake(clip.name)), pairs.spec, _length(rng), rng, k % 2 == 0)
-        if not is_fake(clip.name):
-            for _ in range(recipe.made_per_video):
-                yield from video_windows(pairs, clip, _length(rng), rng)
+def encode(trainer: Trainer, windows: list[Window]) -> list[Encoded]:
+    """Run the averaged encoder over all crops of some windows."""
+    return [Encoded(trainer.encode(w.crops), w.weights, w.label, w.source) for w in windows]
 
 
-def held_windows(pairs: Pairs, stills: int, seed: int = 11) -> Iterator[Window]:
-    """Windows of people never trained on: each second of the labelled videos as it is, and moving stills."""
-    rng = np.random.default_rng(seed)
-    for index in held_stills(pairs.stills, pairs.mix.held_stills)[:stills]:
-        yield from still_windows(pairs, int(index), LENGTH, rng)
-    for clip in (c for c in pairs.clips if not is_training(c.name)):
-        for start in range(0, max(1, len(clip.crops) - LENGTH + 1), round(RATE)):
-            part = type(clip)(clip.name, *(getattr(clip, n)[start : start + LENGTH] for n in _ARRAYS))
-            yield labelled_window(part, float(is_fake(clip.name)), pairs.spec, LENGTH, rng, True)
+def encode_all(
+    trainer: Trainer,
+    jobs: int,
+    source: Callable[[range], Iterator[list[Window]]],
+    kept: Path,
+    share: Callable[[int, Spent], float],
+) -> tuple[list[Encoded], Spent]:
+    """Encode the windows of the jobs in order until all are done or the share of the budget used is 1.
+
+    source(numbers) makes the windows. `kept` holds what is done, so that a stopped run goes on; what another
+    encoder left there is not used. Returns the windows, and what they cost.
+    """
+    done, spent = _read(kept, trainer.step)
+    progress = Progress(share(spent.steps, spent))
+    for windows in source(range(spent.steps, jobs)):
+        if share(spent.steps, spent) >= 1:
+            break
+        with Stopwatch(spent):
+            done += encode(trainer, windows)
+        spent.steps += 1
+        if spent.steps % SAVE_EVERY == 0 or spent.steps == jobs:
+            _write(kept, trainer.step, done, spent)
+            left = progress.minutes_left(share(spent.steps, spent))
+            sys.stderr.write(f"\r{kept.stem}: {len(done)} encoded, {left:.1f} min left ")
+            sys.stderr.flush()
+    _write(kept, trainer.step, done, spent)
+    return done, spent
 
 
-_ARRAYS = ("crops", "times", "points", "weights")
+def _write(path: Path, step: int, windows: list[Encoded], spent: Spent) -> None:
+    rows = [(torch.from_numpy(w.features), torch.from_numpy(w.weights), w.label, w.source) for w in windows]
+    torch.save({"step": step, "spent": asdict(spent), "windows": rows}, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
 
 
-def _length(rng: np.random.Generator) -> int:
-    return int(rng.integers(LEAST, LENGTH + 1))
-
-
-@torch.no_grad()
-def encode(trainer: Trainer, windows: Iterator[Window]) -> list[Encoded]:
-    """Run the averaged encoder over all crops of all windows."""
-    encoder, begun = trainer.averaged(), time.monotonic()
-    done: list[Encoded] = []
-    for window in windows:
-        features = encoder(to_tensor(window.crops, trainer.spec)).numpy()
-        done.append(Encoded(features, window.weights, window.label, window.source))
-        if len(done) % 50 == 0:
-            sys.stderr.write(f"\r{len(done)} windows encoded, {time.monotonic() - begun:.0f} s ")
-    return done
+def _read(path: Path, step: int) -> tuple[list[Encoded], Spent]:
+    if not path.exists():
+        return [], Spent()
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["step"] != step:
+        return [], Spent()
+    windows = [Encoded(f.numpy(), w.numpy(), label, name) for f, w, label, name in state["windows"]]
+    return windows, Spent(**state["spent"])
 
 
 def padded(windows: list[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,19 +107,20 @@ def padded(windows: list[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
     return features, weights, torch.tensor([w.label for w in windows])
 
 
-def train_head(trainer: Trainer, windows: list[Encoded], recipe: HeadRecipe) -> TemporalHead:
-    """Full passes over the windows; both classes weigh the same, crops are left out at random."""
+def train_head(trainer: Trainer, windows: list[Encoded], recipe: HeadRecipe) -> nn.Module:
+    """Passes over the windows; both classes weigh the same, crops are left out at random."""
     torch.manual_seed(recipe.seed)
-    head = TemporalHead(trainer.recipe.features)
-    head.frame.load_state_dict(trainer.averaged().frame_logit.state_dict())
+    head = HEADS[trainer.recipe.head](trainer.recipe.features)
+    head.get_submodule("frame").load_state_dict(trainer.averaged().frame_logit.state_dict())
     features, weights, labels = padded(windows)
+    spread = features[weights > 0].std(0)
     balance = (1 - labels).sum() / labels.sum().clamp(min=1)
     optimiser = torch.optim.AdamW(head.parameters(), recipe.rate, weight_decay=recipe.decay)
     rounds = recipe.epochs * (1 + len(labels) // recipe.batch)
     plan = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, rounds)
     for _ in range(rounds):
         chosen = torch.randint(len(labels), (recipe.batch,))
-        x = features[chosen] + recipe.noise * torch.randn_like(features[chosen])
+        x = features[chosen] + recipe.noise * spread * torch.randn_like(features[chosen])
         w = (
             weights[chosen]
             * (torch.rand_like(weights[chosen]) > 0.2)
@@ -136,20 +130,25 @@ def train_head(trainer: Trainer, windows: list[Encoded], recipe: HeadRecipe) -> 
         loss = nn.functional.binary_cross_entropy_with_logits(head(x, w), target, pos_weight=balance)
         optimiser.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 5.0)
         optimiser.step()
         plan.step()
     return head.eval()
 
 
 @torch.no_grad()
-def logits_of(head: TemporalHead, windows: list[Encoded]) -> NDArray[np.float64]:
+def logits_of(head: nn.Module, windows: list[Encoded]) -> NDArray[np.float64]:
     """(B,) logits."""
     features, weights, _ = padded(windows)
     return head(features, weights).numpy().astype(np.float64)
 
 
-def calibrate(head: TemporalHead, held: list[Encoded]) -> dict[str, Any]:
-    """Temperature, bias and thresholds on held-apart windows, with the figures that they give there."""
+def calibrate(head: nn.Module, held: list[Encoded]) -> dict[str, Any]:
+    """Temperature, bias and thresholds on held-apart windows, with the figures that they give there.
+
+    Accuracy and log-loss weigh both sides alike, at even odds. Raises ValueError where the logits do not rise
+    with the label: such a detector learnt nothing that holds for other people.
+    """
     logits, labels = logits_of(head, held), np.array([w.label for w in held])
     temperature, bias = fit_platt(logits, labels)
     scores = probability(logits, temperature, bias)
@@ -159,6 +158,8 @@ def calibrate(head: TemporalHead, held: list[Encoded]) -> dict[str, Any]:
         "window_auc": round(auc(scores[labels == 0], scores[labels == 1]), 4),
         "window_auc_videos": round(auc(scores[~made & (labels == 0)], scores[~made & (labels == 1)]), 4),
         "window_auc_made": round(auc(scores[made & (labels == 0)], scores[made & (labels == 1)]), 4),
+        "accuracy": round(balanced_accuracy(scores, labels), 4),
+        "log_loss": round(balanced_log_loss(scores, labels), 4),
         "windows_real": int((labels == 0).sum()),
         "windows_fake": int((labels == 1).sum()),
         "false_positive_rates_aimed_at": RATES,
@@ -167,58 +168,3 @@ def calibrate(head: TemporalHead, held: list[Encoded]) -> dict[str, Any]:
         for side, kind in ((0, "false"), (1, "true")):
             figures[f"{name}_{kind}_rate"] = round(float((scores[labels == side] > pairs[name]).mean()), 4)
     return {"temperature": temperature, "bias": bias, "thresholds": pairs, "held_apart": figures}
-
-
-def save(
-    path: Path,
-    trainer: Trainer,
-    head: TemporalHead,
-    recipe: HeadRecipe,
-    found: dict[str, Any],
-    pairs: Pairs,
-    version: str,
-) -> None:
-    """Write the two networks with all that their card will say."""
-    folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
-    state = {
-        "encoder": trainer.averaged().state_dict(),
-        "head": head.state_dict(),
-        "features": trainer.recipe.features,
-        "spec": asdict(trainer.spec),
-        "window": {"seconds": SECONDS, "rate": RATE, "stride": STRIDE, "min_samples": LEAST},
-        "version": version,
-        **{k: found[k] for k in ("temperature", "bias", "thresholds", "held_apart")},
-        "training": {
-            "encoder": {**asdict(trainer.recipe), "steps_done": trainer.step, "mix": asdict(pairs.mix)},
-            "head": asdict(recipe),
-            "data": ["LFW", "UTKFace", "portraits", *folders],
-            "terms": "LFW: research; UTKFace: non-commercial research; portraits, GRID: CC BY 4.0; signers: "
-            "none stated; FaceForensics++: its research terms; ImageNet weights: Apache-2.0",
-        },
-    }
-    torch.save(state, path)
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--prepared", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--stills", type=int, default=HeadRecipe().stills, help="moving stills to train on")
-    parser.add_argument("--version", default="0.1.0")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-    trainer, recipe = Trainer.load(args.run / "checkpoint.pt"), HeadRecipe(stills=args.stills)
-    pairs = Pairs.open(args.data, args.prepared, trainer.spec, trainer.recipe.pairs, trainer.recipe.seed)
-    head = train_head(trainer, encode(trainer, training_windows(pairs, recipe)), recipe)
-    found = calibrate(head, encode(trainer, held_windows(pairs, max(40, args.stills // 3))))
-    sys.stderr.write(f"\n{json.dumps(found, indent=1)}\n")
-    save(args.run / "detector.pt", trainer, head, recipe, found, pairs, args.version)
-
-
-if __name__ == "__main__":
-    main()

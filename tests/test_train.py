@@ -18,12 +18,15 @@ from models.exam import Exam  # noqa: E402
 from models.metrics import auc, threshold_at  # noqa: E402
 from models.splits import is_fake, is_training  # noqa: E402
 from models.temporal_head import TemporalHead  # noqa: E402
-from models.train import Recipe, Trainer, run, to_tensor  # noqa: E402
-from models.train_head import Encoded, HeadRecipe, calibrate, encode, train_head, training_windows  # noqa: E402
+from models.recipes import Recipe  # noqa: E402
+from models.train import train_encoder  # noqa: E402
+from models.train_head import Encoded, HeadRecipe, calibrate, encode, train_head  # noqa: E402
+from models.trainer import Trainer, to_tensor  # noqa: E402
+from models.windows import Kind, make, training_jobs  # noqa: E402
 from tests.drawn_faces import write_data  # noqa: E402
 
 SPEC = CropSpec(size=64, margin=1.3)
-RECIPE = Recipe(steps=12, pairs=4, warmup=2, rate=1e-3, average=0.5, features=16)
+RECIPE = Recipe("plain_cnn", "gated", 64, 16, 1e-3, steps=12, pairs=4, average=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,52 @@
+"""Makes training data ahead of time in processes of their own, piece by number, always in order."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import cv2
+from torch.utils.data import DataLoader, Dataset
+
+from models.dataset import Pairs
+
+Piece = TypeVar("Piece")
+
+
+class _Made(Dataset[Piece], Generic[Piece]):
+    """Pieces by number: resuming at number n is starting the sampler at n."""
+
+    def __init__(self, open_pairs: Callable[[], Pairs], make: Callable[[Pairs, int], Piece]) -> None:
+        self._open, self._make = open_pairs, make
+        self._pairs: Pairs | None = None
+
+    def __getitem__(self, number: int) -> Piece:
+        if self._pairs is None:  # opened in the worker: a spawned process would else be sent all pictures
+            cv2.setNumThreads(0)
+            self._pairs = self._open()
+        return self._make(self._pairs, number)
+
+
+def _as_it_is(piece: Piece) -> Piece:
+    return piece
+
+
+def ahead(
+    open_pairs: Callable[[], Pairs],
+    make: Callable[[Pairs, int], Piece],
+    numbers: range,
+    workers: int = 1,
+) -> Iterator[Piece]:
+    """make(pairs, n) for each n of `numbers`, in order, made by `workers` processes.
+
+    They are spawned, not forked: OpenCV's, FFmpeg's and OpenMP's threads do not survive a fork. So both
+    functions have to be picklable: named ones, or functools.partial of such.
+    """
+    if len(numbers):
+        yield from DataLoader(
+            _Made(open_pairs, make),
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            prefetch_factor=6,
+            collate_fn=_as_it_is,
+            multiprocessing_context="spawn",
+        )

@@ -1,0 +1,65 @@
+"""Writes detector.pt: the two networks with all that their card will say."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.dataset import Pairs
+from models.splits import folder_of, is_training
+from models.trainer import Trainer
+from models.windows import LEAST, RATE, SECONDS, STRIDE
+
+TERMS = (
+    "LFW: research; UTKFace: non-commercial research; portraits, GRID: CC BY 4.0; signers: none stated; "
+    "FaceForensics++: its research terms; weights that it began with: see encoder.start"
+)
+
+
+def save_detector(
+    path: Path,
+    trainer: Trainer,
+    head: nn.Module,
+    head_training: dict[str, Any],
+    found: dict[str, Any],
+    pairs: Pairs,
+    version: str,
+) -> None:
+    """found: what models.train_head.calibrate gave; head_training: the head's recipe and cost."""
+    recipe, encoder = trainer.recipe, trainer.averaged().encoder
+    folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
+    state = {
+        "network": recipe.network,
+        "temporal": recipe.head,
+        "encoder": {k: v.cpu() for k, v in encoder.state_dict().items()},
+        "head": head.state_dict(),
+        "features": recipe.features,
+        "spec": asdict(recipe.spec),
+        "window": {"seconds": SECONDS, "rate": RATE, "stride": STRIDE, "min_samples": LEAST},
+        "version": version,
+        **{k: found[k] for k in ("temperature", "bias", "thresholds", "held_apart")},
+        "training": {
+            "network": recipe.network,
+            "parameters": {"encoder": parameters(encoder), "head": parameters(head)},
+            "encoder": {
+                **asdict(recipe),
+                "start": trainer.start,
+                "steps_done": trainer.step,
+                "crops_seen": 2 * recipe.pairs * trainer.step,
+                "core_minutes_used": round(trainer.spent.core_seconds / 60, 2),
+                "mix": asdict(pairs.mix),
+            },
+            "head": head_training,
+            "data": ["LFW", "UTKFace", "portraits", *folders],
+            "terms": TERMS,
+        },
+    }
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers it learns."""
+    return sum(p.numel() for p in network.parameters())
