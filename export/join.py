@@ -63,7 +63,9 @@ def part(model: onnx.ModelProto) -> tuple[bytes, ...]:
         helper.make_graph(nodes, "first", crops, [_rows("features", wide - more)], list(graph.initializer)),
         helper.make_graph(list(inside.node), "second", crops, list(inside.output), list(inside.initializer)),
     )
-    made = (helper.make_model(eye, opset_imports=model.opset_import, ir_version=model.ir_version) for eye in eyes)
+    made = (
+        helper.make_model(eye, opset_imports=model.opset_import, ir_version=model.ir_version) for eye in eyes
+    )
     return tuple(eye.SerializeToString() for eye in made)
 
 

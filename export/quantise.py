@@ -1,10 +1,10 @@
 """Makes a detector smaller: int8 (static, QDQ), or float32 with its weights stored as float16.
 
     python -m export.quantise MODEL.onnx --crops CROPS -o OUT            # int8
-    python -m export.quantise MODEL.onnx --crops CROPS -o OUT --half     # float16 on the disk, float32 at work
+    python -m export.quantise MODEL.onnx --crops CROPS -o OUT --half     # float16 on the disk only
 
-CROPS comes from `python -m stream.crops FOLDER --out CROPS`. Each eye is calibrated apart; the head stays as it
-is. How far the features moved, on crops that took no part in the calibration, goes into the card.
+CROPS comes from `python -m stream.crops FOLDER --out CROPS`. Each eye is calibrated apart; the head stays as
+it is. How far the features moved, on crops that took no part in the calibration, goes into the card.
 """
 
 import argparse
@@ -82,9 +82,7 @@ def to_half(model: bytes, inputs: NDArray[np.float32] | None = None) -> bytes:
             kept.append(tensor)
             continue
         kept.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}/half"))
-        casts.append(
-            helper.make_node("Cast", [f"{tensor.name}/half"], [tensor.name], to=TensorProto.FLOAT)
-        )
+        casts.append(helper.make_node("Cast", [f"{tensor.name}/half"], [tensor.name], to=TensorProto.FLOAT))
     nodes = [*casts, *proto.graph.node]
     del proto.graph.initializer[:], proto.graph.node[:]
     proto.graph.initializer.extend(kept)
@@ -158,7 +156,7 @@ def quantise(path: Path, crops: Path, out: Path, how: str) -> Card:
 
 
 def some_crops(folder: Path, spec: CropSpec, count: int) -> Pixels:
-    """`count` crops of all tracks below a folder, evenly, in an order of their own: (count, S, S, 3) uint8 BGR.
+    """(count, S, S, 3) uint8 BGR, evenly from all tracks below a folder, in an order of their own.
 
     Raises ValueError where there are fewer that the live system would score.
     """

@@ -1,5 +1,6 @@
-"""Smaller detectors: int8 and float16 weights stay near, carry the card, and say how far the features moved."""
+"""Smaller detectors: int8 and float16 weights stay near, carry the card, and say how far features moved."""
 
+import base64
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -44,24 +45,22 @@ def eye(features: int, output: str) -> bytes:
 
 
 def head(width: int) -> bytes:
-    """The mean of the features' first column, weights or not."""
+    """The mean over all features, weighed."""
     rows = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["b", "t", width])
     weights = helper.make_tensor_value_info("weights", TensorProto.FLOAT, ["b", "t"])
     out = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["b"])
-    axes = numpy_helper.from_array(np.array([1, 2]), "axes")
     nodes = [
         helper.make_node("ReduceMean", ["features"], ["mean"], axes=[2], keepdims=0),
         helper.make_node("Mul", ["mean", "weights"], ["weighed"]),
         helper.make_node("ReduceMean", ["weighed"], ["logit"], axes=[1], keepdims=0),
     ]
     graph = helper.make_graph(nodes, "head", [rows, weights], [out])
-    del axes
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    ).SerializeToString()
 
 
 def write_detector(path: Path, two: bool) -> Path:
-    import base64
-
     model = join(eye(FIRST, "features"), eye(SECOND, "identity"), SECOND) if two else eye(FIRST, "features")
     width = FIRST + SECOND * two
     card = Card(
