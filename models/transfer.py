@@ -67,7 +67,7 @@ def lessons(pairs: Pairs, count: int) -> list[Probe]:
     assert pairs.fakes is not None
     for family in pairs.fakes.makers:
         alone = Fakes.of({family: pairs.fakes.makers[family]})
-        only = replace(pairs, mix=replace(pairs.mix, labelled=0.0), fakes=alone)
+        only = replace(pairs, mix=replace(pairs.mix, labelled=0.0, families=(family,)), fakes=alone)
         rng = np.random.default_rng(3)
         made = [only.pair(rng) for _ in range(count)]
         found.append(Probe(family, np.stack([r for r, _ in made]), np.stack([f for _, f in made])))
