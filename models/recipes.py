@@ -47,7 +47,7 @@ class Recipe:
     features: int
     rate: float
     steps: int | None = None  # of the encoder; or
-    core_minutes: float | None = None  # of the training process, encoder and windows
+    core_minutes: float | None = None  # of CPU time: making, learning and encoding together
     pairs: int = 16  # a batch has twice as many crops
     warmup: float = 0.04  # share of the encoder's budget in which the rate rises
     decay: float = 0.02  # AdamW's weight decay

@@ -49,6 +49,7 @@ def save_detector(
                 "steps_done": trainer.step,
                 "crops_seen": 2 * recipe.pairs * trainer.step,
                 "core_minutes_used": round(trainer.spent.core_seconds / 60, 2),
+                "core_minutes_of_learning": round(trainer.spent.learning / 60, 2),
                 "mix": asdict(pairs.mix),
             },
             "head": head_training,
