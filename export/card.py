@@ -31,6 +31,15 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondEye:
+    """A dearer look at some of the crops, by another network in the same file."""
+
+    name: str
+    features: int  # of the D features the last so many are its own, all 0 where it did not look
+    every: int  # it looks at each so many-th sampled crop of a track
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993), as far as a program needs it."""
 
@@ -38,10 +47,11 @@ class Card:
     version: str
     crop: CropSpec
     window: WindowSpec
-    features: int  # D, the width of one encoded crop
+    features: int  # D, the width of one encoded crop, the second eye's part included
     temperature: float  # calibrated probability = sigmoid(logit / temperature + bias)
     bias: float
     thresholds: Thresholds
+    second: SecondEye | None = None
     training: dict[str, Any] = field(default_factory=dict)  # data with their terms, recipe, command
     validation: dict[str, Any] = field(default_factory=dict)  # figures by folder, with how they were got
     license: str = "MIT"
@@ -58,6 +68,8 @@ class Card:
             crop = raw.pop("crop")
             spec = CropSpec(crop["size"], crop["margin"], tuple(crop["mean"]), tuple(crop["std"]))
             window, pairs = WindowSpec(**raw.pop("window")), Thresholds(**raw.pop("thresholds"))
-            return Card(crop=spec, window=window, thresholds=pairs, **raw)
+            second = raw.pop("second", None)  # files from before 0.2 do not have it
+            eye = SecondEye(**second) if second else None
+            return Card(crop=spec, window=window, thresholds=pairs, second=eye, **raw)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a detector's card: {error}") from error

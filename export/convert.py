@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from export.card import CARD_KEY, HEAD_KEY, Card, Thresholds, WindowSpec
+from export.card import CARD_KEY, HEAD_KEY, Card, SecondEye, Thresholds, WindowSpec
 from export.errors import ModelError
+from export.join import join
 from export.session import open_session
 from models.common_layout import adopt, is_common
 from models.crop import CropSpec, to_input
-from models.family import names_of, restore
+from models.family import Networks, names_of, restore
 
 OPSET = 17
 TOLERANCE = 1e-4  # largest absolute difference between PyTorch's and onnxruntime's outputs
@@ -30,14 +31,20 @@ def convert(checkpoint: Path, out: Path, figures: dict[str, Any] | None = None) 
 
     Raises ModelError if the checkpoint cannot be read or ONNX does not agree with PyTorch.
     """
-    encoder, head, card = load(checkpoint, figures or {})
-    size = card.crop.size
-    encoder_bytes = _to_onnx(
-        encoder, (torch.zeros(2, 3, size, size),), {"crops": ("n",)}, {"features": ("n",)}
-    )
+    networks, card = load(checkpoint, figures or {})
+    encoder_bytes = eye_to_onnx(networks.encoder, card.crop, "features")
     window = (torch.zeros(2, 5, card.features), torch.ones(2, 5))
-    head_bytes = _to_onnx(head, window, {"features": ("b", "t"), "weights": ("b", "t")}, {"logit": ("b",)})
-    worst = max(encoder_gap(encoder, encoder_bytes, card.crop), head_gap(head, head_bytes, card.features))
+    head_bytes = _to_onnx(
+        networks.head, window, {"features": ("b", "t"), "weights": ("b", "t")}, {"logit": ("b",)}
+    )
+    worst = max(
+        eye_gap(networks.encoder, encoder_bytes, card.crop),
+        head_gap(networks.head, head_bytes, card.features, card.second.features if card.second else 0),
+    )
+    if networks.second is not None and card.second is not None:
+        second_bytes = eye_to_onnx(networks.second, card.crop, "identity")
+        worst = max(worst, eye_gap(networks.second, second_bytes, card.crop))
+        encoder_bytes = join(encoder_bytes, second_bytes, card.second.features)
     if not worst <= TOLERANCE:
         raise ModelError(
             f"ONNX differs from PyTorch by {worst:.2g}, more than {TOLERANCE:g}; nothing was written"
@@ -53,7 +60,7 @@ def convert(checkpoint: Path, out: Path, figures: dict[str, Any] | None = None) 
     return card
 
 
-def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Module, Card]:
+def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[Networks, Card]:
     """The networks in evaluation mode and the card. Raises ModelError for anything but our checkpoint.
 
     `network` and `temporal` name the networks (models.family); a checkpoint without them is the default's.
@@ -62,7 +69,7 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Modul
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if is_common(state):
             state = adopt(state, checkpoint.stem)
-        encoder, head = restore(state)
+        networks = restore(state)
         card = Card(
             name=state.get("name", "_".join(names_of(state))),
             version=state["version"],
@@ -72,6 +79,7 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Modul
             temperature=state["temperature"],
             bias=state["bias"],
             thresholds=Thresholds(**state["thresholds"]),
+            second=SecondEye(**state["second"]) if "second" in state else None,
             training=state["training"],
             validation={"held_apart_windows": state["held_apart"], **figures},
             license=state.get("license", "MIT"),
@@ -80,10 +88,16 @@ def load(checkpoint: Path, figures: dict[str, Any]) -> tuple[nn.Module, nn.Modul
         raise ModelError(f"no checkpoint at {checkpoint}") from error
     except Exception as error:  # torch.load raises whatever the bytes lead it to
         raise ModelError(f"{checkpoint} is no checkpoint of ours: {error}") from error
-    return encoder, head, card
+    return networks, card
 
 
-def encoder_gap(encoder: nn.Module, model: bytes, spec: CropSpec) -> float:
+def eye_to_onnx(eye: nn.Module, spec: CropSpec, output: str) -> bytes:
+    """An encoder of crops (n, 3, S, S) as ONNX."""
+    example = (torch.zeros(2, 3, spec.size, spec.size),)
+    return _to_onnx(eye, example, {"crops": ("n",)}, {output: ("n",)})
+
+
+def eye_gap(encoder: nn.Module, model: bytes, spec: CropSpec) -> float:
     """The largest difference on noise and on smooth, face-like pictures, at several batch sizes.
 
     Features that spread wider than 1 are measured in units of their spread: float32 has seven digits, and
@@ -96,16 +110,20 @@ def encoder_gap(encoder: nn.Module, model: bytes, spec: CropSpec) -> float:
             x = to_input(crops, spec)
             with torch.no_grad():
                 wanted = encoder(torch.from_numpy(x)).numpy()
-            gap = np.abs(session.run(["features"], {"crops": x})[0] - wanted).max()
+            gap = np.abs(session.run(None, {"crops": x})[0] - wanted).max()
             worst = max(worst, float(gap / max(1.0, wanted.std())))
     return worst
 
 
-def head_gap(head: nn.Module, model: bytes, width: int) -> float:
-    """The largest difference over windows of several lengths, padding among them."""
+def head_gap(head: nn.Module, model: bytes, width: int, second: int = 0) -> float:
+    """The largest difference over windows of several lengths, padding among them.
+
+    The last `second` of the `width` features are a second eye's: 0 where it did not look.
+    """
     session, rng, worst = open_session(model), np.random.default_rng(0), 0.0
     for b, t in WINDOWS:
         features = rng.standard_normal((b, t, width), dtype=np.float32)
+        features[:, np.arange(t) % 3 > 0, width - second :] = 0
         weights = rng.random((b, t), dtype=np.float32) * (rng.random((b, t)) > 0.2)
         weights = weights.astype(np.float32)
         with torch.no_grad():

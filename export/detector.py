@@ -31,16 +31,28 @@ class Detector:
             0
         ]  # what the encoder runs on; the small head is on the CPU
 
-    def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         """Crops (N, S, S, 3) uint8 BGR as models.crop.crop_face cuts them -> features (N, D).
 
-        N may be 0. Raises ValueError for any other shape.
+        closely: (N,), which crops the card's second eye looks at too; all of them if not told, and no matter
+        where the card has none. N may be 0. Raises ValueError for any other shape.
         """
         size = self.card.crop.size
         if crops.ndim != 4 or crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
             raise ValueError(f"wanted crops (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
+        if self.card.second is None:
+            return self._run(crops, {})
+        chosen = np.ones(len(crops), bool) if closely is None else closely
+        features = np.zeros((len(crops), self.card.features), np.float32)
+        for look in (True, False):
+            features[chosen == look] = self._run(crops[chosen == look], {"closely": np.array(look)})
+        return features
+
+    def _run(self, crops: NDArray[np.uint8], more: dict[str, NDArray]) -> NDArray[np.float32]:
         parts = [
-            self._encoder.run(["features"], {"crops": to_input(part, self.card.crop)})[0]
+            self._encoder.run(["features"], {"crops": to_input(part, self.card.crop), **more})[0]
             for part in _split(crops)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.card.features), np.float32)
@@ -62,10 +74,11 @@ class Detector:
         return (1 / (1 + np.exp(-scaled))).astype(np.float32)
 
     def warm_up(self) -> None:
-        """Run every batch size once, so that none is met for the first time live."""
+        """Run every batch size once, with and without the second eye: none is met for the first time live."""
         size = self.card.crop.size
         for n in BUCKETS:
-            self.encode(np.zeros((n, size, size, 3), np.uint8))
+            for look in (True, False) if self.card.second else (True,):
+                self.encode(np.zeros((n, size, size, 3), np.uint8), np.full(n, look))
 
 
 def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: int = 1) -> Detector:
@@ -88,7 +101,8 @@ def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: 
         raise ModelError(f"{path} carries a damaged card or head: {error}") from error
     inputs = {i.name: i.shape for i in session.get_inputs()}
     size = card.crop.size
-    if list(inputs) != ["crops"] or inputs["crops"][1:] != [3, size, size]:
+    wanted = ["crops", "closely"] if card.second else ["crops"]
+    if list(inputs) != wanted or inputs["crops"][1:] != [3, size, size]:
         raise ModelError(f"{path} takes {inputs}, but its card promises crops of {size} px")
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return Detector(session, open_session(head, (CPU,), threads), card, digest)

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.crop import CropSpec, crop_face
-from models.family import restore
+from models.family import Networks, restore
 from models.metrics import auc
 
 LEVELS = (1, 2, 4)  # eps, of 255
@@ -37,8 +37,7 @@ MADE_MARGIN = 1.6  # stream.crops's
 class Target:
     """The networks in evaluation mode, and what turns their logit into a verdict."""
 
-    encoder: nn.Module
-    head: nn.Module
+    networks: Networks
     spec: CropSpec
     temperature: float
     bias: float
@@ -49,10 +48,8 @@ class Target:
         """Read what models.train_head or models.peers saved. Raises ValueError for anything else."""
         try:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            encoder, head = restore(state)
             return Target(
-                encoder,
-                head,
+                restore(state),
                 CropSpec(**state["spec"]),
                 state["temperature"],
                 state["bias"],
@@ -66,7 +63,8 @@ class Target:
     def logit(self, pixels: Tensor, weights: Tensor) -> Tensor:
         """pixels (T, 3, S, S) RGB in [0, 1], weights (T,) -> (), positive = fake."""
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.spec.mean, self.spec.std))
-        return self.head(self.encoder((pixels - mean) / std)[None], weights[None])[0]
+        features = self.networks.features((pixels - mean) / std)
+        return self.networks.head(features[None], weights[None])[0]
 
     def probability(self, logit: float) -> float:
         """The calibrated score."""

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from models.crop import CropSpec, crop_face
 from models.degrade import Degradation
-from models.fakes import FAMILIES, FacePicture, nearest_donor
+from models.fakes import FacePicture, Fakes
+from models.fakes.donors import Donors, Looks
+from models.fakes.stills import Stills as Stills
 from models.prepare import CROP_MARGIN, CROP_SIZE
-from models.splits import NEVER_TRAINED, folder_of, is_fake, is_training, prepared_videos
+from models.splits import NEVER_TRAINED, folder_of, is_fake, is_training, person_of, prepared_videos
 
-WORKING_FACE = 220.0  # px: larger faces are shrunk before anything is made of them
-PAD = 0.3  # of the box's longer side, mirrored around tight pictures
-DONOR_CANDIDATES = 64
 VIDEO_BOX = np.array([0.5 - 0.5 / CROP_MARGIN] * 2 + [0.5 + 0.5 / CROP_MARGIN] * 2, np.float32) * CROP_SIZE
+REGIONS = ("mouth", "eyes")  # families whose donor is the same person where there is a clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Mix:
     stills: float = 0.55  # a still and its made fake
     videos: float = 0.25  # a frame of a real video and its made fake
     labelled: float = 0.20  # a FaceForensics++ fake and its original
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] | None = None  # by name; None = all whose files are there
+    odds: tuple[float, ...] | None = None  # one for each of `families`, of any sum; None = the usual ones
     held_stills: int = 400  # the last of LFW's people, never trained on
 
 
@@ -51,37 +52,6 @@ class Clip:
         return FacePicture(self.crops[index], self.points[index], VIDEO_BOX)
 
 
-class Stills:
-    """The prepared stills, read when asked for."""
-
-    def __init__(self, data: Path, prepared: Path) -> None:
-        with np.load(prepared / "stills.npz") as saved:
-            self.names, self.boxes, self.points = saved["name"], saved["box"], saved["points"]
-        self._data = data
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def face(self, index: int) -> FacePicture:
-        """Read one; large faces are shrunk, tight pictures get mirrored borders (fake and real alike)."""
-        image = cv2.imread(str(self._data / str(self.names[index])))
-        if image is None:
-            raise FileNotFoundError(f"the still {self.names[index]} is gone from {self._data}")
-        points, box = self.points[index].astype(np.float32), self.boxes[index].astype(np.float32)
-        side = float((box[2:] - box[:2]).max())
-        scale = min(1.0, WORKING_FACE / side)
-        if scale < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            points, box, side = points * np.float32(scale), box * np.float32(scale), side * scale
-        pad = round(PAD * side)
-        height, width = image.shape[:2]
-        if (box[:2] < pad).any() or box[2] > width - pad or box[3] > height - pad:
-            pad = min(pad, height - 1, width - 1)
-            image = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
-            points, box = points + np.float32(pad), box + np.float32(pad)
-        return FacePicture(image, points, box)
-
-
 @dataclass(eq=False)
 class Pairs:
     """Makes batch number `step`, always the same one for the same seed."""
@@ -92,8 +62,13 @@ class Pairs:
     pairs: int = 16
     seed: int = 0
     mix: Mix = field(default_factory=Mix)
+    fakes: Fakes = field(default_factory=Fakes.plain)  # opened by `open` as the mix says
+    held_fakes: Fakes | None = None  # the same with the faces held apart for validation
+    looks: Looks = field(default_factory=Looks.nobody)
 
     def __post_init__(self) -> None:
+        if self.mix.families is not None and set(self.mix.families) != set(self.fakes.makers):
+            raise ValueError("other families were opened than the mix names")
         held = held_stills(self.stills, self.mix.held_stills)
         self._train_stills = np.setdiff1d(np.arange(len(self.stills)), held)
         self._reals = [c for c in self.clips if not is_fake(c.name) and is_training(c.name)]
@@ -101,11 +76,23 @@ class Pairs:
         shares = np.array([self.mix.stills, self.mix.videos, self.mix.labelled])
         shares *= [len(self._train_stills) > 0, len(self._reals) > 0, len(self._labelled) > 0]
         self._shares = shares / shares.sum()
+        train = [str(n) for n in self.stills.names[self._train_stills]]
+        self._donors = Donors(train, self.stills.points[self._train_stills], self.looks)
 
     @staticmethod
-    def open(data: Path, prepared: Path, spec: CropSpec, pairs: int, seed: int) -> "Pairs":
-        """Read the prepared data."""
-        return Pairs(Stills(data, prepared), load_clips(prepared), spec, pairs, seed)
+    def open(
+        data: Path, prepared: Path, spec: CropSpec, pairs: int, seed: int, mix: Mix | None = None
+    ) -> "Pairs":
+        """Read the prepared data.
+
+        Raises FileNotFoundError where a family that the mix names lacks its files; without names, families
+        that lack theirs are left out, with a line in the log.
+        """
+        mix = mix or Mix()
+        fakes = Fakes.open(prepared, mix.families, mix.odds)
+        held = Fakes.open(prepared, tuple(fakes.makers), tuple(fakes.odds.values()), held=True)
+        stills, clips = Stills(data, prepared), load_clips(prepared)
+        return Pairs(stills, clips, spec, pairs, seed, mix, fakes, held, Looks.open(prepared))
 
     def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Crops (2 * pairs, S, S, 3) uint8 BGR, reals and fakes in turn, and labels (2 * pairs,): 1 fake."""
@@ -115,29 +102,50 @@ class Pairs:
 
     def pair(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """One real crop and its fake, (S, S, 3) uint8 BGR."""
+        return degraded_pair(*self.faces(rng), self.spec, rng)
+
+    def faces(self, rng: np.random.Generator) -> tuple[FacePicture, FacePicture]:
+        """One real picture and its fake, before any degradation."""
         source = rng.choice(3, p=self._shares)
         if source == 2:
             fake, real = self._labelled[rng.integers(len(self._labelled))]
             i = int(rng.integers(len(fake.crops)))
-            j = int(np.abs(real.times - fake.times[i]).argmin())
-            return degraded_pair(real.face(j), fake.crops[i], self.spec, rng)
+            return real.face(int(np.abs(real.times - fake.times[i]).argmin())), fake.face(i)
         if source == 1:
-            clip = self._reals[rng.integers(len(self._reals))]
+            clip = self._real(rng)
             face = clip.face(int(rng.integers(len(clip.crops))))
+            return face, self._made(face, clip.name, clip, rng)
+        index = int(rng.choice(self._train_stills))
+        face = self.stills.face(index)
+        return face, self._made(face, str(self.stills.names[index]), None, rng)
+
+    def _real(self, rng: np.random.Generator) -> Clip:
+        """A real video: each person alike, however many videos there are of one."""
+        people = sorted({person_of(c.name) for c in self._reals})
+        person = people[rng.integers(len(people))]
+        clips = [c for c in self._reals if person_of(c.name) == person]
+        return clips[rng.integers(len(clips))]
+
+    def _made(self, face: FacePicture, name: str, clip: Clip | None, rng: np.random.Generator) -> FacePicture:
+        """A fake of this face by a family drawn by the odds."""
+        family = self.fakes.draw(rng)
+        if clip is not None and family in REGIONS:
+            donor = clip.face(int(rng.integers(len(clip.crops))))
         else:
-            face = self.stills.face(int(rng.choice(self._train_stills)))
-        fake_image = self.make_fake(face, rng)
-        return degraded_pair(face, fake_image, self.spec, rng)
+            donor = self.donor(face, rng, name)
+        return self.fakes.makers[family](face, donor, rng)
 
-    def make_fake(self, face: FacePicture, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A fake of this face by a family drawn at random; the donor is another still of a like pose."""
-        family = FAMILIES[self.mix.families[rng.integers(len(self.mix.families))]]
-        return family(face, self.donor(face, rng), rng)
+    def make_fake(self, face: FacePicture, rng: np.random.Generator) -> FacePicture:
+        """A fake of a held-apart face, for exams: never with a generated face that was trained on."""
+        fakes = self.held_fakes or self.fakes
+        return fakes.makers[fakes.draw(rng)](face, self.donor(face, rng), rng)
 
-    def donor(self, face: FacePicture, rng: np.random.Generator) -> FacePicture:
-        """Among some stills at random, the one whose pose is nearest."""
-        some = rng.choice(self._train_stills, DONOR_CANDIDATES)
-        return self.stills.face(int(some[nearest_donor(face.points, self.stills.points[some])]))
+    def donor(self, face: FacePicture, rng: np.random.Generator, name: str = "") -> FacePicture:
+        """Among some stills at random, the one whose pose is nearest; often also one of like looks.
+
+        name: the still or video that the face is of, whose looks may be known.
+        """
+        return self.stills.face(int(self._train_stills[self._donors.pick(name, face.points, rng)]))
 
 
 def held_stills(stills: Stills, count: int) -> NDArray[np.intp]:
@@ -162,20 +170,22 @@ def labelled_pairs(clips: list[Clip]) -> list[tuple[Clip, Clip]]:
 
 
 def degraded_pair(
-    face: FacePicture, fake: NDArray[np.uint8], spec: CropSpec, rng: np.random.Generator
+    face: FacePicture, fake: FacePicture, spec: CropSpec, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Put a real picture and its fake through one and the same degradation, turn and crop."""
-    side = float((face.box[2:] - face.box[:2]).max())
-    degradation = Degradation.draw(rng, side)
+    """Put a real picture and its fake through one and the same degradation, turn and crop.
+
+    Both are brought to one size of the face, each measured by its own box.
+    """
+    degradation = Degradation.draw(rng, min(face.side, fake.side))
     turn = float(rng.uniform(-15, 15)) if rng.random() < 0.3 else 0.0
     nudge = rng.uniform(-0.06, 0.06, 2), float(rng.uniform(0.9, 1.15))
     noise_seed = int(rng.integers(2**31))
     results = []
-    for k, image in enumerate((face.image, fake)):
-        image = turned(image, face.box, turn)
+    for k, picture in enumerate((face, fake)):
+        image = turned(picture.image, picture.box, turn)
         # Each its own noise: the very same grain in both would be no sensor's.
-        out = degradation.apply([image], side, np.random.default_rng((noise_seed, k)))[0]
-        box = nudged(degradation.moved_box(face.box, image, out), *nudge)
+        out = degradation.apply([image], picture.side, np.random.default_rng((noise_seed, k)))[0]
+        box = nudged(degradation.moved_box(picture.box, image, out), *nudge)
         results.append(crop_face(out, box, spec))
     return results[0], results[1]
 

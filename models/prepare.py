@@ -1,13 +1,19 @@
 """Prepare data for training: find all faces with the live system's own path, and index what was found.
 
-    python -m models.prepare --data DIR --out PREPARED
+    python -m models.prepare --data DIR --out PREPARED [--generated PICTURES]
 
 DIR holds the unpacked archives: pictures (LFW, UTKFace) and landmarks68.npz at the top, and the folders
 portraits, faceforensics and real_talking (trained on), deepfacelive and dfdc (only validated on).
-It may be run again after it was stopped.
+PICTURES are faces of nobody from models.fakes.generate. It may be run again after it was stopped, and
+without --data to add generated faces alone.
+
+PREPARED gets stills.npz (the stills' boxes and points), videos/*.npz (crops in time), generated/ (the
+pictures, and a stills.npz of their own) and crops/ (what the detector found, which may be removed).
 """
 
 import argparse
+import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,34 +27,60 @@ from models.landmarks import Points, align, five_of, from_five, mean_shape, move
 CROP_SIZE, CROP_MARGIN, CROP_RATE = 256, 1.6, 8.0  # px, over the box's longer side, per second
 MAX_SECONDS = 12.0  # of each video
 PICTURES = (".jpg", ".jpeg", ".png")
+KNOWN_POINTS = "landmarks68.npz"
 OUTSIDE = 0.04  # of a box's longer side: boxes that reach further out of their picture are guesses
 
 
+log = logging.getLogger(__name__)
+
+
 def cut(data: Path, crops: Path) -> None:
-    """Run the live detector, tracker and smoothing over all of `data`: one .npz a track."""
+    """Run the live detector, tracker and smoothing over all of `data`: one .npz a track.
+
+    Raises FileNotFoundError where there is no such folder.
+    """
+    if not data.is_dir():
+        raise FileNotFoundError(f"{data} is no folder")
+    log.info("looking for faces in %s; what was found before is kept", data)
     command = [sys.executable, "-m", "stream.crops", str(data), "--out", str(crops), "--size", str(CROP_SIZE)]
     subprocess.run([*command, "--margin", str(CROP_MARGIN), "--rate", str(CROP_RATE)], check=True)
 
 
-def index_stills(data: Path, crops: Path, out: Path) -> None:
-    """Write stills.npz: name, box (4,), points (68, 2) of each still with a face, and their mean shape."""
-    known = np.load(data / "landmarks68.npz")
-    points68 = dict(zip(known["name"].tolist(), known["points"], strict=True))
-    shape = mean_shape(known["points"][:: max(1, len(known["points"]) // 500)])
+def known_points(data: Path) -> tuple[dict[str, Points], Points]:
+    """The 68 points that came with the data, by the picture's name, and their mean shape (68, 2).
+
+    Raises FileNotFoundError where landmarks68.npz is not in the folder.
+    """
+    if not (data / KNOWN_POINTS).exists():
+        raise FileNotFoundError(f"{data} has no {KNOWN_POINTS}: is it the folder of the unpacked archives?")
+    with np.load(data / KNOWN_POINTS) as known:
+        points = known["points"]
+        names = known["name"].tolist()
+    return dict(zip(names, points, strict=True)), mean_shape(points[:: max(1, len(points) // 500)])
+
+
+def index_stills(data: Path, crops: Path, out: Path, known: dict[str, Points], shape: Points) -> int:
+    """Write stills.npz: name, box (4,), points (68, 2) of each still with a face, and the mean shape.
+
+    known: the 68 points of some pictures by name; others get theirs from MTCNN's five and the mean shape.
+    Returns how many stills have a face.
+    """
     names, boxes, points, sizes = [], [], [], []
-    for path in sorted(p for p in data.rglob("*") if p.suffix.lower() in PICTURES):
+    pictures = sorted(p for p in data.rglob("*") if p.suffix.lower() in PICTURES)
+    for path in pictures:
         name = path.relative_to(data).as_posix()
         largest = crops / path.relative_to(data).parent / f"{path.stem}.track1.npz"
         if largest.exists():
             with np.load(largest) as track:
                 boxes.append(track["boxes"][0])
-                points.append(points68.get(name, from_five(track["landmarks"][0], shape)))
+                points.append(known.get(name, from_five(track["landmarks"][0], shape)))
             names.append(name)
             sizes.append(_height_width(path))
-    if names:
-        all_points = np.array(points, np.float32)
-        sane = sane_boxes(np.array(boxes), all_points, np.array(sizes))
-        np.savez(out / "stills.npz", name=np.array(names), box=sane, points=all_points, shape=shape)
+    all_points = np.array(points, np.float32).reshape(-1, 68, 2)
+    sane = sane_boxes(np.array(boxes, np.float32).reshape(-1, 4), all_points, np.array(sizes).reshape(-1, 2))
+    np.savez(out / "stills.npz", name=np.array(names, str), box=sane, points=all_points, shape=shape)
+    log.info("%d of %d pictures in %s have a face", len(names), len(pictures), data)
+    return len(names)
 
 
 def _height_width(path: Path) -> tuple[int, int]:
@@ -67,7 +99,7 @@ def sane_boxes(boxes: NDArray[np.float32], points: Points, sizes: NDArray[np.int
     limit = np.hstack([sizes[:, ::-1], sizes[:, ::-1]])
     outside = np.maximum(-boxes, boxes - limit).max(1) > OUTSIDE * (boxes[:, 2:] - boxes[:, :2]).max(1)
     inside = np.flatnonzero(~outside)[:2000]
-    if not len(inside):
+    if not len(inside) or not outside.any():
         return boxes
     frame = five_of(mean_shape(points[:100]))
     usual = np.mean([move(boxes[i].reshape(2, 2), align(five_of(points[i]), frame)) for i in inside], axis=0)
@@ -80,22 +112,35 @@ def sane_boxes(boxes: NDArray[np.float32], points: Points, sizes: NDArray[np.int
     return result
 
 
-def index_videos(crops: Path, out: Path) -> None:
+def index_videos(crops: Path, out: Path, shape: Points) -> int:
     """Write videos/<folder>__…__<name>.npz: crops (N, 256, 256, 3) BGR, times s, points (N, 68, 2), weights.
 
     The track with the most crops counts; crops that the quality gate would not score are left out.
+    Returns how many videos have a face.
     """
-    shape = np.load(out / "stills.npz")["shape"]
     (out / "videos").mkdir(exist_ok=True)
     videos: dict[str, list[Path]] = {}
     for path in sorted(crops.rglob("*.npz")):
         name = "__".join(path.relative_to(crops).parts).rsplit(".track", 1)[0]
         videos.setdefault(name, []).append(path)
+    written = 0
     for name, tracks in videos.items():
-        track = dict(max((np.load(t) for t in tracks), key=lambda t: len(t["times"])))
+        track = _longest(tracks)
         keep = (track["weights"] > 0) & (track["times"] - track["times"][0] <= MAX_SECONDS)
         if len(track["times"]) > 1 and keep.any():
             save_track({k: v[keep] for k, v in track.items()}, out / "videos" / f"{name}.npz", shape)
+            written += 1
+    log.info("%d videos have a face in more than one frame", written)
+    return written
+
+
+def _longest(tracks: list[Path]) -> dict[str, NDArray]:
+    lengths = []
+    for path in tracks:
+        with np.load(path) as track:
+            lengths.append(len(track["times"]))
+    with np.load(tracks[int(np.argmax(lengths))]) as track:
+        return dict(track)
 
 
 def save_track(track: dict[str, NDArray], path: Path, shape: Points) -> None:
@@ -109,19 +154,57 @@ def save_track(track: dict[str, NDArray], path: Path, shape: Points) -> None:
     np.savez(path, crops=track["crops"], times=times, points=points, weights=track["weights"])
 
 
+def prepare(data: Path, out: Path) -> None:
+    """Everything about the unpacked archives. Raises FileNotFoundError where something of them is missing."""
+    known, shape = known_points(data)
+    out.mkdir(parents=True, exist_ok=True)
+    cut(data, out / "crops")
+    index_stills(data, out / "crops", out, known, shape)
+    index_videos(out / "crops", out, shape)
+
+
+def add_generated(pictures: Path, out: Path) -> int:
+    """Add generated faces to what was prepared; returns how many have a face that the detector finds.
+
+    Raises FileNotFoundError where nothing was prepared yet, or no face is found.
+    """
+    if not (out / "stills.npz").exists():
+        raise FileNotFoundError(f"{out} has no stills.npz: prepare the data first (--data)")
+    with np.load(out / "stills.npz") as saved:
+        shape = saved["shape"]
+    folder = out / "generated"
+    folder.mkdir(exist_ok=True)
+    crops = folder / "crops"
+    cut(pictures, crops)
+    count = index_stills(pictures, crops, folder, {}, shape)
+    if not count:
+        raise FileNotFoundError(f"no face was found in the pictures of {pictures}")
+    with np.load(folder / "stills.npz") as saved:
+        for name in saved["name"]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(pictures / name, folder / name)
+    return count
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="the unpacked archives")
+    parser.add_argument("--data", type=Path, help="the unpacked archives")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--generated", type=Path, help="pictures by models.fakes.generate")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    crops = args.out / "crops"
-    cut(args.data, crops)
-    index_stills(args.data, crops, args.out)
-    index_videos(crops, args.out)
+    if args.data is None and args.generated is None:
+        parser.error("give --data, or --generated, or both")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        if args.data is not None:
+            prepare(args.data, args.out)
+        if args.generated is not None:
+            add_generated(args.generated, args.out)
+    except FileNotFoundError as error:
+        parser.exit(2, f"{error}\n")
 
 
 if __name__ == "__main__":

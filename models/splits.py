@@ -32,6 +32,16 @@ def is_training(name: str) -> bool:
     return stem[-1] not in VALIDATION_REALS
 
 
+def person_of(name: str) -> str:
+    """Who a prepared real video shows: "…__08__podium_speech_happy" -> "08"; the signer is one man."""
+    stem = name.split("__")
+    if folder_of(name) == "faceforensics":
+        return stem[3]
+    if "sign" in stem:
+        return "signer"
+    return "pwij3p" if stem[-1] == "id2_vcd_swwp2s" else stem[-1]
+
+
 def prepared_videos(folder: Path) -> list[Path]:
     """All prepared videos, sorted by name."""
     return sorted((folder / "videos").glob("*.npz"))

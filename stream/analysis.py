@@ -26,8 +26,10 @@ class Scorer(Protocol):
     def card(self) -> Card:
         """What the detector expects."""
 
-    def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 BGR to features (N, D)."""
+    def encode(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """(N, S, S, 3) uint8 BGR to features (N, D); `closely` (N,) says where the second eye looks too."""
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (B, T, D) and weights (B, T) to calibrated probabilities (B,)."""
@@ -51,6 +53,7 @@ class _Memory:
         self.sampling, self.scoring = Pacer(card.window.rate), Pacer(1 / card.window.stride)
         self.window = Window(card.window.seconds, card.window.rate)
         self.history: deque[tuple[float, float]] = deque(maxlen=int(HISTORY / card.window.stride + 1.5))
+        self.crops = 0  # encoded so far
         self.quality: Quality | None = None
         self.score: Score | None = None
 
@@ -106,11 +109,17 @@ class Analysis:
         if not crops:
             return
         with self._meter.stage("encode"):
-            features = self._detector.encode(np.stack(crops))
+            features = self._detector.encode(np.stack(crops), self._closely(due))
         self._meter.counts["scored"] += len(crops)
         for memory, feature in zip(due, features, strict=True):
             assert memory.quality is not None
             memory.window.add(frame.time, feature, memory.quality.weight)
+            memory.crops += 1
+
+    def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
+        """Which crops the second eye looks at: each so many-th of a track, its first among them."""
+        second = self._detector.card.second
+        return np.array([second is not None and memory.crops % second.every == 0 for memory in due])
 
     def _score(self, now: float) -> None:
         """Run the head over the windows that are due; windows of equal length in one batch."""

@@ -1,9 +1,11 @@
 """The stair with a counting detector and a scripted tracker: what is computed, how often, and what is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from export.card import Card, Thresholds, WindowSpec
+from export.card import Card, SecondEye, Thresholds, WindowSpec
 from models.crop import CropSpec
 from stream.analysis import Analysis
 from stream.judge import Judge, Policy
@@ -19,13 +21,13 @@ SHARP = rng.integers(0, 255, (480, 640, 3), np.uint8)
 class CountingDetector:
     """Counts what it is asked to do and answers what the test says: no network is needed here."""
 
-    card = CARD
-
-    def __init__(self):
+    def __init__(self, card=CARD):
+        self.card, self.looks = card, []
         self.crops, self.batches, self.windows = 0, [], []
         self.answer = 0.1
 
-    def encode(self, crops):
+    def encode(self, crops, closely=None):
+        self.looks.append(closely.tolist())
         assert crops.dtype == np.uint8
         assert crops.shape[1:] == (64, 64, 3)
         self.crops += len(crops)
@@ -54,8 +56,8 @@ class Scripted:
         return tuple(self.tracks(frame)) if callable(self.tracks) else tuple(self.tracks)
 
 
-def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1):
-    detector, meter = CountingDetector(), Meter()
+def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1, card=CARD):
+    detector, meter = CountingDetector(card), Meter()
     analysis = Analysis(detector, Scripted(tracks), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
     results = []
     for i in range(int(seconds * fps)):
@@ -75,6 +77,17 @@ def test_two_tracks_of_a_frame_share_a_batch_and_a_head_run():
     assert set(detector.batches) == {2}
     assert all(shape[0] == 2 for shape in detector.windows)
     assert {view.track.id for view in results[-1].tracks} == {1, 2}
+
+
+def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
+    late = lambda frame: [face(1)] if frame.time < 0.5 else [face(1), face(2, x=400)]  # noqa: E731
+    detector, _, _, _ = run(late, card=replace(CARD, second=SecondEye("identity", 2, 4)))
+    alone, together = [x for x in detector.looks if len(x) == 1], [x for x in detector.looks if len(x) == 2]
+    assert sum(alone, []) == [True, False, False, False]
+    assert [a for a, _ in together[:5]] == [True, False, False, False, True]
+    assert [b for _, b in together[:5]] == [True, False, False, False, True]  # its own first, and each fourth
+    detector, _, _, _ = run([face(1)])
+    assert not any(sum(detector.looks, []))
 
 
 def test_windows_hold_two_seconds_and_no_more():

@@ -64,11 +64,11 @@ def detector(exported: Path) -> Detector:
 
 @pytest.mark.parametrize("n", [0, 1, 3, 7, 33])
 def test_features_equal_pytorch_at_any_batch(checkpoint: Path, detector: Detector, n: int) -> None:
-    encoder, _, card = load(checkpoint, {})
+    networks, card = load(checkpoint, {})
     crops = np.random.default_rng(n).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
     got = detector.encode(crops)
     with torch.no_grad():
-        wanted = encoder(torch.from_numpy(to_input(crops, card.crop))).numpy() if n else got
+        wanted = networks.encoder(torch.from_numpy(to_input(crops, card.crop))).numpy() if n else got
     assert got.shape == (n, FEATURES)
     assert got.dtype == np.float32
     assert np.abs(got - wanted).max(initial=0) <= TOLERANCE
@@ -76,12 +76,12 @@ def test_features_equal_pytorch_at_any_batch(checkpoint: Path, detector: Detecto
 
 @pytest.mark.parametrize(("b", "t"), [(1, 1), (1, 16), (5, 3), (2, 100)])
 def test_scores_equal_pytorch_at_any_window(checkpoint: Path, detector: Detector, b: int, t: int) -> None:
-    _, head, card = load(checkpoint, {})
+    networks, card = load(checkpoint, {})
     rng = np.random.default_rng(b * t)
     features = rng.standard_normal((b, t, FEATURES), dtype=np.float32)
     weights = rng.random((b, t), dtype=np.float32)
     with torch.no_grad():
-        logit = head(torch.from_numpy(features), torch.from_numpy(weights)).numpy()
+        logit = networks.head(torch.from_numpy(features), torch.from_numpy(weights)).numpy()
     wanted = 1 / (1 + np.exp(-(logit / card.temperature + card.bias)))
     got = detector.score(features, weights)
     assert got.shape == (b,)

@@ -9,7 +9,7 @@ import pytest
 from models.crop import CropSpec, crop_face
 from models.dataset import Clip, Stills
 from models.landmarks import five_of
-from models.prepare import CROP_MARGIN, CROP_SIZE, index_stills, index_videos, sane_boxes
+from models.prepare import CROP_MARGIN, CROP_SIZE, index_stills, index_videos, known_points, sane_boxes
 from tests.drawn_faces import draw_face, shape68
 
 COUNT = 5
@@ -36,8 +36,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     weights = np.ones(COUNT)
     weights[2] = 0
     _track(crops / "dfdc/real/x.track2.npz", 8, COUNT, weights)
-    index_stills(data, crops, out)
-    index_videos(crops, out)
+    known, shape = known_points(data)
+    assert index_stills(data, crops, out, known, shape) == 4
+    assert index_videos(crops, out, shape) == 1
     return data, out
 
 

@@ -1,17 +1,7 @@
-"""Fakes made from real faces, on the fly and seeded, in families that can be switched: one file each."""
+"""Fakes made from real faces, seeded, in families that can be switched apart by name: one file each."""
 
-from collections.abc import Callable
-
-import numpy as np
-
-from models.fakes.blend import Image
 from models.fakes.face import FacePicture
-from models.fakes.live_swap import live_swap
-from models.fakes.self_blend import self_blend
-from models.fakes.two_person import nearest_donor, two_person
+from models.fakes.families import FAMILIES, ODDS, Fakes, Family, Maker
+from models.fakes.stills import Stills
 
-Family = Callable[[FacePicture, FacePicture, np.random.Generator], Image]
-
-FAMILIES: dict[str, Family] = {"self_blend": self_blend, "live_swap": live_swap, "two_person": two_person}
-
-__all__ = ["FAMILIES", "FacePicture", "Family", "nearest_donor"]
+__all__ = ["FAMILIES", "ODDS", "FacePicture", "Fakes", "Family", "Maker", "Stills"]

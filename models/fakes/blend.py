@@ -32,20 +32,26 @@ def elastic(picture: NDArray, amount: float, cell: float, rng: np.random.Generat
 
 
 def soft_mask(
-    shape: tuple[int, int], points: Points, part: str, softness: float, rng: np.random.Generator
+    shape: tuple[int, int],
+    points: Points,
+    part: str,
+    softness: float,
+    rng: np.random.Generator,
+    grow: tuple[float, float] = (-0.06, 0.03),
 ) -> Mask:
     """A mask (H, W) over a part's hull, elastically deformed, its edge blurred.
 
-    softness: the blur's sigma over the face's height; the mask is eroded first, so that it stays inside.
+    softness: the blur's sigma over the face's height; the mask is eroded by it first, to stay inside.
+    grow: it is dilated by so much of the face's height, drawn between these two; negative erodes.
     """
     size = face_size(points)
     mask = np.zeros(shape, np.float32)
     cv2.fillConvexPoly(mask, hull(points, part), 1.0)
     mask = elastic(mask, 0.04 * size, 0.4 * size, rng)
     sigma = max(softness * size, 0.5)
-    grow = round(rng.uniform(-0.06, 0.03) * size - sigma)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(grow) + 1, 2 * abs(grow) + 1))
-    mask = cv2.erode(mask, kernel) if grow < 0 else cv2.dilate(mask, kernel)
+    wider = round(rng.uniform(*grow) * size - sigma)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(wider) + 1, 2 * abs(wider) + 1))
+    mask = cv2.erode(mask, kernel) if wider < 0 else cv2.dilate(mask, kernel)
     return np.clip(cv2.GaussianBlur(mask, (0, 0), sigma), 0, 1)
 
 
@@ -77,6 +83,20 @@ def match_colour(source: Image, target: Image, mask: Mask, strength: float) -> I
     matched = (a - pa.mean(0)) * gain + pb.mean(0)
     mixed = np.clip(a + strength * (matched - a), 0, 255).astype(np.uint8)
     return cv2.cvtColor(mixed, cv2.COLOR_LAB2BGR)
+
+
+def match_light(source: Image, target: Image, size: float, strength: float) -> Image:
+    """Give the source the target's slow shading, as a swapper that keeps the scene's light does.
+
+    size: the face's height, px. Only what changes over less than a fifth of it stays the source's own.
+    """
+    sigma, less = 0.2 * size, max(1, int(0.05 * size))  # blurred on a small copy: it is smooth anyway
+    small = max(2, source.shape[1] // less), max(2, source.shape[0] // less)
+    gap = cv2.resize(target, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+    gap -= cv2.resize(source, small, interpolation=cv2.INTER_AREA)
+    gap = cv2.GaussianBlur(gap, (0, 0), sigma / less)
+    full = cv2.resize(gap, (source.shape[1], source.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.clip(source + strength * full + 0.5, 0, 255).astype(np.uint8)
 
 
 def sharpen(image: Image, amount: float, sigma: float) -> Image:

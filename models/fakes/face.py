@@ -1,6 +1,6 @@
-"""The face that a fake is made from."""
+"""The face that a fake is made from, and the fake itself: a picture with one known face."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,3 +13,13 @@ class FacePicture:
     image: NDArray[np.uint8]  # (H, W, 3) BGR
     points: NDArray[np.float32]  # (68, 2) px, iBUG order
     box: NDArray[np.float32]  # (4,) x1 y1 x2 y2 px, as MTCNN gives it
+    border: int = 0  # px on each side that only mirror the picture within
+
+    @property
+    def side(self) -> float:
+        """The box's longer side, px."""
+        return float((self.box[2:] - self.box[:2]).max())
+
+    def with_image(self, image: NDArray[np.uint8]) -> "FacePicture":
+        """Another picture of the face in the same place."""
+        return replace(self, image=image)

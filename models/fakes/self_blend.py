@@ -10,7 +10,9 @@ import numpy as np
 from models.fakes.blend import Image, blend, elastic, face_size, sharpen, shift_colour, soft_mask
 from models.fakes.face import FacePicture
 
-PARTS, PART_ODDS = ("whole", "inner", "lower"), (0.4, 0.4, 0.2)
+PARTS = ("whole", "inner", "lower", "mouth", "eyes")
+PART_ODDS = (0.33, 0.33, 0.14, 0.1, 0.1)
+SMALL = {"mouth": (0.0, 0.06), "eyes": (0.0, 0.06)}  # parts that would vanish if eroded as the others are
 
 
 def _other_texture(image: Image, size: float, rng: np.random.Generator) -> Image:
@@ -42,5 +44,8 @@ def self_blend(face: FacePicture, donor: FacePicture, rng: np.random.Generator) 
     over = cv2.warpAffine(over, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
     over = elastic(over, rng.uniform(0, 0.02) * size, 0.3 * size, rng)
     part = PARTS[rng.choice(len(PARTS), p=PART_ODDS)]
-    mask = soft_mask((height, width), face.points, part, rng.uniform(0.01, 0.08), rng)
+    softness, grow = rng.uniform(0.01, 0.08), SMALL.get(part, (-0.06, 0.03))
+    mask = soft_mask(
+        (height, width), face.points, part, softness / 2 if part in SMALL else softness, rng, grow
+    )
     return blend(over, under, mask * np.float32(rng.choice([0.6, 0.8, 1.0, 1.0, 1.0])))

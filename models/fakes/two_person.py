@@ -1,17 +1,18 @@
 """Two-person blends: another person's face, warped to this one's landmarks, colour-matched and blended in.
 
 The classic graphics swap (FaceSwap of FaceForensics++; Face X-ray, Li et al., CVPR 2020, section 3.2:
-https://arxiv.org/abs/1912.13458), half of the time followed by the live swap's small decoder.
+https://arxiv.org/abs/1912.13458), mostly followed by the live swap's small decoder. Who is a donor for whom
+is decided in models.fakes.donors.
 """
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fakes.blend import Image, blend, match_colour, shift_colour, soft_mask
+from models.fakes.blend import Image, blend, face_size, match_colour, match_light, shift_colour, soft_mask
 from models.fakes.face import FacePicture
 from models.fakes.live_swap import decode_again
-from models.landmarks import BROWS, Points, align, move
+from models.landmarks import BROWS, Points, align
 
 
 def _mesh_warp(source: FacePicture, target: Points, shape: tuple[int, int]) -> Image:
@@ -57,23 +58,19 @@ def _triangles(points: Points) -> NDArray[np.intp]:
 def two_person(face: FacePicture, donor: FacePicture, rng: np.random.Generator) -> Image:
     """(H, W, 3) BGR: the donor's face on this one's head."""
     height, width = face.image.shape[:2]
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         over = _mesh_warp(donor, face.points, (height, width))
     else:
         over = cv2.warpAffine(
             donor.image, align(donor.points, face.points), (width, height), borderMode=cv2.BORDER_REPLICATE
         )
-    if rng.random() < 0.5:
+    if rng.random() < 0.65:
         over = decode_again(over, face.points, rng)
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         over = shift_colour(over, rng.uniform(0.03, 0.15), rng)
-    part = "whole" if rng.random() < 0.5 else "inner"
+    part = "whole" if rng.random() < 0.4 else "inner"
     mask = soft_mask((height, width), face.points, part, rng.uniform(0.02, 0.1), rng)
-    return blend(match_colour(over, face.image, mask, rng.uniform(0.6, 1.0)), face.image, mask)
-
-
-def nearest_donor(points: Points, candidates: NDArray[np.float32]) -> int:
-    """Which of the candidates (N, 68, 2) has the pose and shape nearest to these points (68, 2)."""
-    scale = float(np.linalg.norm(points - points.mean(0)))
-    gaps = [np.linalg.norm(move(c, align(c, points)) - points) / scale for c in candidates]
-    return int(np.argmin(gaps))
+    over = match_colour(over, face.image, mask, rng.uniform(0.6, 1.0))
+    if rng.random() < 0.6:
+        over = match_light(over, face.image, face_size(face.points), rng.uniform(0.5, 1.0))
+    return blend(over, face.image, mask)

@@ -1,0 +1,60 @@
+"""Puts a second eye into a detector's ONNX graph: one file, one session, and it runs only when asked."""
+
+import onnx
+from onnx import TensorProto, compose, helper
+
+LOOK = "closely"  # the input that tells whether it looks, a single bool
+_SCALAR: list[int] = []
+
+
+def join(first: bytes, second: bytes, width: int) -> bytes:
+    """One model of two that take the same `crops` (n, 3, s, s).
+
+    first: gives `features` (n, d). second: gives `identity` (n, width). The result takes `crops` and
+    `closely`, and gives `features` (n, d + width): the second's part is computed where `closely` is true,
+    else it is 0 and costs nothing (ONNX's If).
+    """
+    ours, theirs = onnx.load_from_string(first), onnx.load_from_string(second)
+    inside = compose.add_prefix_graph(theirs.graph, "second/", rename_inputs=False, rename_outputs=False)
+    then_branch = helper.make_graph(
+        list(inside.node), "looks", [], [_rows("identity", width)], list(inside.initializer)
+    )
+    for node in ours.graph.node:
+        node.output[:] = ["first" if name == "features" else name for name in node.output]
+    look = helper.make_node(
+        "If", [LOOK], ["second"], then_branch=then_branch, else_branch=_zeros(width), name="second_eye"
+    )
+    both = helper.make_node("Concat", ["first", "second"], ["features"], axis=1, name="both_eyes")
+    graph = helper.make_graph(
+        [*ours.graph.node, look, both],
+        "two_eyes",
+        [*ours.graph.input, helper.make_tensor_value_info(LOOK, TensorProto.BOOL, _SCALAR)],
+        [_rows("features", _width(ours.graph.output[0]) + width)],
+        list(ours.graph.initializer),
+    )
+    needed = {"": 0}  # the operator sets of both, those that only a tool left behind apart
+    for opset in (*ours.opset_import, *theirs.opset_import):
+        if opset.domain in {node.domain for node in (*ours.graph.node, *theirs.graph.node)}:
+            needed[opset.domain] = max(needed.get(opset.domain, 0), opset.version)
+    sets = [helper.make_opsetid(domain, version) for domain, version in needed.items()]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=max(ours.ir_version, theirs.ir_version))
+    return model.SerializeToString()
+
+
+def _zeros(width: int) -> onnx.GraphProto:
+    """(n, width) of 0."""
+    nodes = [
+        helper.make_node("Shape", ["crops"], ["shape"], start=0, end=1),
+        helper.make_node("Concat", ["shape", "width"], ["rows"], axis=0),
+        helper.make_node("ConstantOfShape", ["rows"], ["nothing"]),
+    ]
+    constant = helper.make_tensor("width", TensorProto.INT64, [1], [width])
+    return helper.make_graph(nodes, "looks_not", [], [_rows("nothing", width)], [constant])
+
+
+def _rows(name: str, width: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+
+
+def _width(value: onnx.ValueInfoProto) -> int:
+    return value.type.tensor_type.shape.dim[1].dim_value
