@@ -22,10 +22,9 @@ from models.ahead import ahead
 from models.budget import ENCODER_SHARE, Budget, Progress, Spent
 from models.clips import Window
 from models.curves import draw
-from models.dataset import Pairs
+from models.dataset import Mix, Pairs
 from models.exam import Exam
-from models.family import HEADS
-from models.recipes import ROWS, Recipe, recipe_for
+from models.recipes import HEADS, ROWS, Recipe, recipe_for
 from models.save import save_detector
 from models.train_head import Encoded, HeadRecipe, calibrate, encode_all, train_head
 from models.trainer import Machine, Trainer
@@ -39,10 +38,8 @@ LEAST_HELD = 40  # held-apart stills in motion
 
 def open_pairs(data: Path, prepared: Path, recipe: Recipe) -> Pairs:
     """The data as the recipe wants it."""
-    pairs = Pairs.open(data, prepared, recipe.spec, recipe.pairs, recipe.seed)
-    if recipe.families is None:
-        return pairs
-    return replace(pairs, mix=replace(pairs.mix, families=recipe.families))
+    mix = Mix(families=recipe.families)
+    return Pairs.open(data, prepared, recipe.spec, recipe.pairs, recipe.seed, mix)
 
 
 def train_encoder(
@@ -112,7 +109,7 @@ def encode_windows(
         out / "held_windows.pt",
         lambda done, _: done / len(held),
     )
-    return learnt, apart, {"windows": len(learnt), "core_minutes": round(spent.core_seconds / 60, 2)}
+    return learnt, apart, {"windows": len(learnt), "core_minutes": round(spent.total / 60, 2)}
 
 
 def opened_run(out: Path, recipe: Recipe, start: Path | None, machine: Machine) -> Trainer:
@@ -147,7 +144,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     budget.add_argument("--core-minutes", type=float, help="CPU time for batches, encoder and windows")
     parser.add_argument("--start", type=Path, metavar="FILE", help="weights, or a run's checkpoint.pt")
     parser.add_argument("--size", type=int, help="px, the side of a crop")
-    parser.add_argument("--head", choices=sorted(HEADS))
+    parser.add_argument("--head", choices=HEADS)
     parser.add_argument("--families", help="of made fakes, with commas between; default: all")
     parser.add_argument("--rate", type=float, help="the highest learning rate")
     parser.add_argument("--stills", type=int, default=300, help="moving stills for the head")

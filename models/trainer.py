@@ -67,7 +67,9 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=ema(r.average), use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), r.rate, weight_decay=r.decay)
         kind = self.machine.device.type
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if kind == "cuda" else self.model
+        self._forward: Callable[[Tensor], Tensor] = (
+            torch.compile(self.model) if kind == "cuda" else self.model
+        )
         self._autocast = torch.autocast(kind, torch.bfloat16, enabled=self.machine.bfloat16)
 
     @property
