@@ -14,10 +14,13 @@ from models.crop import CropSpec, crop_face
 from models.dataset import REGIONS, VIDEO_BOX, Clip, Pairs, nudged
 from models.degrade import Degradation
 from models.fakes import FacePicture, Maker
+from models.fakes.occluder import Occluder
 from models.fakes.unsteady import Unsteadiness, held, late, relit, shaken, smooth_path
 from models.landmarks import move
 
 WHOLE = ("generated",)  # families that give a picture of their own: they move as one, and not along a video
+
+CROSSED = 0.2  # the share of clips in which something crosses the face
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +58,19 @@ def moving_still(face: FacePicture, count: int, rng: np.random.Generator) -> lis
 
 
 def fake_along(
-    frames: list[FacePicture], donors: list[FacePicture], make: Maker, rng: np.random.Generator
+    frames: list[FacePicture],
+    donors: list[FacePicture],
+    make: Maker,
+    rng: np.random.Generator,
+    covered: NDArray[np.float32] | None = None,
 ) -> list[FacePicture]:
     """The same manipulation on each frame, by one seed: unsteady in its place, light and success.
 
-    donors: one for each frame, and one more into whom the identity may drift.
+    donors: one for each frame, and one more into whom the identity may drift. covered: (T,) 0..1, how much of
+    the face something hides.
     """
-    seed, unsteady = int(rng.integers(2**31)), Unsteadiness.draw(frames, rng)
+    hidden = np.zeros(len(frames), np.float32) if covered is None else covered
+    seed, unsteady = int(rng.integers(2**31)), Unsteadiness.draw(frames, hidden, rng)
     made: list[FacePicture] = []
     for t, frame in enumerate(frames):
         if unsteady.fails[t] and unsteady.failing == "absent":
@@ -102,11 +111,10 @@ def still_windows(pairs: Pairs, index: int, count: int, rng: np.random.Generator
     frames = moving_still(still, count, np.random.default_rng(path))
     donors = _two_donors(pairs, still, name, count, rng)
     make = pairs.fakes.makers[family]
+    fakes = None
     if family in WHOLE:
         fakes = moving_still(make(still, still, rng), count, np.random.default_rng(path))
-    else:
-        fakes = fake_along(frames, donors, make, rng)
-    return _both(pairs, frames, fakes, f"still:{name}", family, rng)
+    return _both(pairs, *_crossed(frames, fakes, donors, make, rng), f"still:{name}", family, rng)
 
 
 def video_windows(pairs: Pairs, clip: Clip, count: int, rng: np.random.Generator) -> list[Window]:
@@ -120,8 +128,34 @@ def video_windows(pairs: Pairs, clip: Clip, count: int, rng: np.random.Generator
         donors = [clip.face((i + shift) % len(clip.crops)) for i in (*taken, start)]
     else:
         donors = _two_donors(pairs, frames[0], clip.name, len(frames), rng)
-    fakes = fake_along(frames, donors, pairs.fakes.makers[family], rng)
-    return _both(pairs, frames, fakes, clip.name, family, rng)
+    crossed = _crossed(frames, None, donors, pairs.fakes.makers[family], rng)
+    return _both(pairs, *crossed, clip.name, family, rng)
+
+
+def _crossed(
+    frames: list[FacePicture],
+    fakes: list[FacePicture] | None,
+    donors: list[FacePicture],
+    make: Maker,
+    rng: np.random.Generator,
+) -> tuple[list[FacePicture], list[FacePicture]]:
+    """The real and the fake clip, now and then with something that crosses the face in both.
+
+    Some swappers keep what covers a face, others paint the new face over it. fakes: None = make them here.
+    """
+    if rng.random() >= CROSSED:
+        return frames, fakes if fakes is not None else fake_along(frames, donors, make, rng)
+    thing = Occluder.draw(frames[0], len(frames), rng)
+    covered = np.array([thing.covers(t) for t in range(len(frames))], np.float32)
+    seen = _behind(thing, frames)
+    if fakes is None and rng.random() < 0.5:
+        return seen, fake_along(seen, donors, make, rng, covered)
+    clear = fakes if fakes is not None else fake_along(frames, donors, make, rng, covered)
+    return seen, _behind(thing, clear)
+
+
+def _behind(thing: Occluder, frames: list[FacePicture]) -> list[FacePicture]:
+    return [frame.with_image(thing.over(frame, t)) for t, frame in enumerate(frames)]
 
 
 def _two_donors(

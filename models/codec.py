@@ -56,7 +56,8 @@ def vp8(
     needed only then.
     """
     low, high = str(quantiser), str(quantiser + 1)
-    options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "qmin": low, "qmax": high}
+    # A negative speed is a fixed one; a positive one libvpx adapts to the machine's load.
+    options = {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0", "qmin": low, "qmax": high}
     if lost:
         options["error-resilient"] = "default"  # as calls do: no frame's coding tables hang on a lost one
     packets = _encode("libvpx", {**options, "b": str(VP8_BITRATE)}, frames)

@@ -6,10 +6,21 @@ import cv2
 import numpy as np
 import pytest
 
+from models import prepare as preparing
 from models.crop import CropSpec, crop_face
 from models.dataset import Clip, Stills
+from models.fakes.generated import Generated
 from models.landmarks import five_of
-from models.prepare import CROP_MARGIN, CROP_SIZE, index_stills, index_videos, known_points, sane_boxes
+from models.prepare import (
+    CROP_MARGIN,
+    CROP_SIZE,
+    add_generated,
+    index_stills,
+    index_videos,
+    known_points,
+    sane_boxes,
+)
+from tests import clips
 from tests.drawn_faces import draw_face, shape68
 
 COUNT = 5
@@ -85,3 +96,59 @@ def test_boxes_far_outside_a_tight_picture_are_replaced() -> None:
     assert np.abs(fixed[4] - boxes[4]).max() < 8
     assert np.array_equal(sane_boxes(guessed[4:5], points[4:5], sizes[:1]), guessed[4:5])
     assert shape68().shape == (68, 2)
+
+
+def test_generated_faces_are_added_with_boxes_and_points(
+    prepared: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, pictures = tmp_path / "prepared", tmp_path / "pictures"
+    out.mkdir()
+    pictures.mkdir()
+    for i in range(8):
+        cv2.imwrite(str(pictures / f"face{i}.png"), draw_face(50 + i).image)
+
+    def found(data: Path, crops: Path) -> None:
+        """The detector's place: it misses the last face."""
+        assert data == pictures
+        for i in range(7):
+            _track(crops / f"face{i}.track1.npz", 50 + i, 1, np.ones(1))
+
+    monkeypatch.setattr(preparing, "cut", found)
+    with pytest.raises(FileNotFoundError, match="prepare the data first"):
+        add_generated(pictures, out)
+    (out / "stills.npz").write_bytes((prepared[1] / "stills.npz").read_bytes())
+    assert add_generated(pictures, out) == 7
+    stills = Stills(out / "generated", out / "generated")
+    assert stills.names.tolist() == [f"face{i}.png" for i in range(7)]
+    assert np.abs(stills.points[2][36:48] - draw_face(52).points[36:48]).max() < 3
+    face = draw_face(1)
+    fake = Generated(out / "generated")(face, face, np.random.default_rng(0))
+    assert fake.image.shape == face.image.shape
+
+
+def test_missing_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"landmarks68\.npz"):
+        preparing.prepare(tmp_path, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        preparing.cut(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_the_command_runs_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture and a video become a still and a clip, by the live detector and tracker."""
+    pytest.importorskip("skimage", reason="the portrait of the test clips is scikit-image's")
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "real_talking").mkdir(parents=True)
+    cv2.imwrite(str(data / "someone.png"), clips.portrait(512, 384))
+    (data / "broken.jpg").write_bytes(b"no picture")
+    clips.write_clip(data / "real_talking" / "walk.mp4", clips.portraits(20, 512, 384))
+    np.savez(data / "landmarks68.npz", name=np.array(["drawn.jpg"]), points=draw_face(0).points[None])
+    monkeypatch.setattr("sys.argv", ["prepare", "--data", str(data), "--out", str(out)])
+    for _ in range(2):  # the second time it finds all done
+        preparing.main()
+        still = Stills(data, out).face(0)
+        assert Stills(data, out).names.tolist() == ["someone.png"]
+        assert 60 < still.side < 250
+        clip = Clip.load(out / "videos" / "real_talking__walk.npz")
+        assert len(clip.crops) >= 4
+        assert clip.crops.shape[1:] == (CROP_SIZE, CROP_SIZE, 3)
+        assert np.abs(np.median(five_of(clip.points[0]), axis=0) - CROP_SIZE / 2).max() < 40

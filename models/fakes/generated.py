@@ -58,7 +58,10 @@ MIRROR = [
 
 
 def in_place_of(nobody: FacePicture, face: FacePicture) -> FacePicture:
-    """The generated picture moved so that its face lies where the real one's does, in a picture as large."""
+    """The generated picture moved so that its face lies where the real one's does, in a picture as large.
+
+    It takes over the real one's box too: boxes that another detector gave would be another size of crop.
+    """
     matrix = align(five_of(nobody.points), five_of(face.points))
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     height, width = (n - 2 * face.border for n in face.image.shape[:2])
@@ -70,10 +73,7 @@ def in_place_of(nobody: FacePicture, face: FacePicture) -> FacePicture:
     )
     if face.border:
         image = _bordered(image, face.border)
-    middle = move(nobody.box.reshape(2, 2).mean(0, keepdims=True), matrix)[0]
-    half = (nobody.box[2:] - nobody.box[:2]) * scale / 2
-    box = np.concatenate([middle - half, middle + half]).astype(np.float32)
-    return FacePicture(image.astype(np.uint8, copy=False), move(nobody.points, matrix), box, face.border)
+    return FacePicture(image.astype(np.uint8, copy=False), move(nobody.points, matrix), face.box, face.border)
 
 
 def _bordered(image: Image, border: int) -> Image:

@@ -15,7 +15,7 @@ from models.fakes.live_swap import decode_again
 from models.landmarks import BROWS, Points, align
 
 
-def _mesh_warp(source: FacePicture, target: Points, shape: tuple[int, int]) -> Image:
+def mesh_warp(source: FacePicture, target: Points, shape: tuple[int, int]) -> Image:
     """The source's face with each triangle of its landmark mesh moved onto the target's: (H, W, 3)."""
     height, width = shape
     here, there = _with_forehead(source.points), _with_forehead(target)
@@ -59,7 +59,7 @@ def two_person(face: FacePicture, donor: FacePicture, rng: np.random.Generator) 
     """(H, W, 3) BGR: the donor's face on this one's head."""
     height, width = face.image.shape[:2]
     if rng.random() < 0.6:
-        over = _mesh_warp(donor, face.points, (height, width))
+        over = mesh_warp(donor, face.points, (height, width))
     else:
         over = cv2.warpAffine(
             donor.image, align(donor.points, face.points), (width, height), borderMode=cv2.BORDER_REPLICATE

@@ -36,8 +36,8 @@ class Unsteadiness:
     failing: str  # "absent": the real face shows; "frozen": an old one does; "astray": badly placed
 
     @staticmethod
-    def draw(frames: list[FacePicture], rng: np.random.Generator) -> "Unsteadiness":
-        """Draw one for these frames; most clips have some of it, few have all."""
+    def draw(frames: list[FacePicture], covered: Floats, rng: np.random.Generator) -> "Unsteadiness":
+        """Draw one for these frames, covered (T,) 0..1 by something; most have some of it, few have all."""
         count = len(frames)
         rough, slow = float(rng.uniform(0, 0.008)), float(rng.uniform(0, 0.012))
         shared = np.stack([smooth_path(count, rng, max(count // 2, 2)) for _ in range(2)], 1)[:, None]
@@ -51,7 +51,7 @@ class Unsteadiness:
             gains=(1 + flicker * light).astype(np.float32),
             lag=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.35 else 0.0,
             drift=np.clip(0.4 * smooth_path(count, rng), 0, 0.6) * (rng.random() < 0.2),
-            fails=failures(frames, 0.3 if rng.random() < 0.5 else 0.0, rng),
+            fails=failures(np.maximum(hardness(frames), covered), 0.3 if rng.random() < 0.5 else 0.0, rng),
             failing=("absent", "frozen", "astray")[rng.integers(3)],
         )
 
@@ -73,11 +73,10 @@ def turn(face: FacePicture) -> float:
     return float((nose - foot) @ across / max(float(across @ across), 1.0))
 
 
-def failures(frames: list[FacePicture], odds: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def failures(hard: Floats, odds: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """When it fails (T,): by these odds in the hardest frames, rarely in easy ones, for up to three."""
-    chance = odds * np.clip(hardness(frames) - 0.3, 0.06, 1)
-    fails = np.zeros(len(frames), bool)
-    for t in np.flatnonzero(rng.random(len(frames)) < chance):
+    fails = np.zeros(len(hard), bool)
+    for t in np.flatnonzero(rng.random(len(hard)) < odds * np.clip(hard - 0.3, 0.06, 1)):
         fails[t : t + int(rng.integers(1, 4))] = True
     return fails
 
