@@ -1,7 +1,8 @@
 """Makes training data ahead of time in processes of their own, piece by number, always in order."""
 
+import time
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 from torch.utils.data import DataLoader, Dataset
@@ -11,22 +12,23 @@ from models.dataset import Pairs
 Piece = TypeVar("Piece")
 
 
-class _Made(Dataset[Piece], Generic[Piece]):
+class _Made(Dataset[tuple[Piece, float]], Generic[Piece]):
     """Pieces by number: resuming at number n is starting the sampler at n."""
 
     def __init__(self, open_pairs: Callable[[], Pairs], make: Callable[[Pairs, int], Piece]) -> None:
         self._open, self._make = open_pairs, make
         self._pairs: Pairs | None = None
 
-    def __getitem__(self, number: int) -> Piece:
+    def __getitem__(self, number: int) -> tuple[Piece, float]:
         if self._pairs is None:  # opened in the worker: a spawned process would else be sent all pictures
             cv2.setNumThreads(0)
             self._pairs = self._open()
-        return self._make(self._pairs, number)
+        begun = time.process_time()
+        return self._make(self._pairs, number), time.process_time() - begun
 
 
-def _as_it_is(piece: Piece) -> Piece:
-    return piece
+def _as_it_is(made: Any) -> Any:
+    return made
 
 
 def ahead(
@@ -34,8 +36,8 @@ def ahead(
     make: Callable[[Pairs, int], Piece],
     numbers: range,
     workers: int = 1,
-) -> Iterator[Piece]:
-    """make(pairs, n) for each n of `numbers`, in order, made by `workers` processes.
+) -> Iterator[tuple[Piece, float]]:
+    """make(pairs, n) and its CPU seconds, for each n of `numbers`, in order, made by `workers` processes.
 
     They are spawned, not forked: OpenCV's, FFmpeg's and OpenMP's threads do not survive a fork. So both
     functions have to be picklable: named ones, or functools.partial of such.

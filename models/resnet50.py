@@ -1,8 +1,9 @@
 """ResNet-50 as a crop encoder: one face crop in, 2048 numbers out.
 
 He, Zhang, Ren & Sun, Deep Residual Learning for Image Recognition, CVPR 2016
-(https://arxiv.org/abs/1512.03385), table 1 and figure 5; the stride is in the first 1x1 convolution, as in the
-paper and in Keras, whose ImageNet weights models.imagenet_resnet converts. The layers carry torchvision's names.
+(https://arxiv.org/abs/1512.03385), table 1 and figure 5; the stride is in the first 1x1 convolution, as in
+the paper and in Keras, whose ImageNet weights models.imagenet_resnet converts. The layers carry torchvision's
+names.
 """
 
 from torch import Tensor, nn

@@ -54,22 +54,23 @@ def encode(trainer: Trainer, windows: list[Window]) -> list[Encoded]:
 def encode_all(
     trainer: Trainer,
     jobs: int,
-    source: Callable[[range], Iterator[list[Window]]],
+    source: Callable[[range], Iterator[tuple[list[Window], float]]],
     kept: Path,
     share: Callable[[int, Spent], float],
 ) -> tuple[list[Encoded], Spent]:
     """Encode the windows of the jobs in order until all are done or the share of the budget used is 1.
 
-    source(numbers) makes the windows. `kept` holds what is done, so that a stopped run goes on; what another
-    encoder left there is not used. Returns the windows, and what they cost.
+    source(numbers) makes the windows and tells the CPU seconds of each job. `kept` holds what is done, so that
+    a stopped run goes on; what another encoder left there is not used. Returns the windows and their cost.
     """
     done, spent = _read(kept, trainer.step)
     progress = Progress(share(spent.steps, spent))
-    for windows in source(range(spent.steps, jobs)):
+    for windows, seconds in source(range(spent.steps, jobs)):
         if share(spent.steps, spent) >= 1:
             break
         with Stopwatch(spent):
             done += encode(trainer, windows)
+        spent.making += seconds
         spent.steps += 1
         if spent.steps % SAVE_EVERY == 0 or spent.steps == jobs:
             _write(kept, trainer.step, done, spent)

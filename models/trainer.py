@@ -22,6 +22,14 @@ AT_ONCE = 32  # crops a forward pass when nothing is learnt
 CPU = torch.device("cpu")
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a run learns on; it may go on on another."""
+
+    device: torch.device = CPU
+    bfloat16: bool = False  # passes under autocast; the weights, and all that is measured, stay float32
+
+
 def to_tensor(crops: NDArray[np.uint8], spec: CropSpec, device: torch.device = CPU) -> Tensor:
     """What models.crop.to_input does, in torch and channels_last: (N, S, S, 3) BGR -> (N, 3, S, S)."""
     x = torch.from_numpy(crops).to(device).flip(-1).float() / 255
@@ -42,7 +50,7 @@ class Trainer:
     """Model, average, optimiser and what was spent; all of it is in the checkpoint."""
 
     recipe: Recipe
-    device: torch.device = CPU
+    machine: Machine = field(default_factory=Machine)
     start_file: Path | None = None
     start: str = SCRATCH
     spent: Spent = field(default_factory=Spent)
@@ -55,13 +63,14 @@ class Trainer:
         if self.spent.steps == 0:
             self.start = start(judge, r.network, self.start_file)
         # torch 2.13 takes the argument and leaves it out of its annotations.
-        self.model = judge.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = judge.to(self.machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.model, multi_avg_fn=ema(r.average), use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), r.rate, weight_decay=r.decay)
-        on_gpu = self.device.type == "cuda"
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if on_gpu else self.model
-        # On our CPUs the default's backward pass took 1.8 times as long in bfloat16 (at 160 px).
-        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=on_gpu)
+        kind = self.machine.device.type
+        self._forward: Callable[[Tensor], Tensor] = (
+            torch.compile(self.model) if kind == "cuda" else self.model
+        )
+        self._autocast = torch.autocast(kind, torch.bfloat16, enabled=self.machine.bfloat16)
 
     @property
     def step(self) -> int:
@@ -88,9 +97,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.share, r.rate, r.warmup)
         self.model.train()
-        truth = torch.from_numpy(labels).to(self.device)
+        truth = torch.from_numpy(labels).to(self.machine.device)
         with self._autocast:
-            logits = self._forward(to_tensor(crops, r.spec, self.device)).float()
+            logits = self._forward(to_tensor(crops, r.spec, self.machine.device)).float()
         target = truth * (1 - r.smoothing) + r.smoothing / 2
         loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
         self.optimiser.zero_grad(set_to_none=True)
@@ -116,8 +125,9 @@ class Trainer:
 
     @torch.no_grad()
     def _run(self, network: nn.Module, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [crops[i : i + AT_ONCE] for i in range(0, len(crops), AT_ONCE)]
-        return torch.cat([network(to_tensor(p, self.recipe.spec, self.device)) for p in parts]).cpu().numpy()
+        spec, device = self.recipe.spec, self.machine.device
+        parts = [to_tensor(crops[i : i + AT_ONCE], spec, device) for i in range(0, len(crops), AT_ONCE)]
+        return torch.cat([network(part) for part in parts]).cpu().numpy()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
@@ -135,13 +145,18 @@ class Trainer:
         path.with_suffix(".part").replace(path)
 
     @staticmethod
-    def load(path: Path, device: torch.device = CPU) -> "Trainer":
+    def load(path: Path, machine: Machine | None = None) -> "Trainer":
         """Go on from a checkpoint. Raises ValueError for one of the first runs: they can only be a start."""
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if "spent" not in state:
             raise ValueError(f"{path} is of an older trainer: begin a new run with --start {path}")
         trainer = Trainer(
-            Recipe(**state["recipe"]), device, None, state["start"], Spent(**state["spent"]), state["history"]
+            Recipe(**state["recipe"]),
+            machine or Machine(),
+            None,
+            state["start"],
+            Spent(**state["spent"]),
+            state["history"],
         )
         trainer.model.load_state_dict(state["model"])
         trainer.average.load_state_dict(state["average"])
