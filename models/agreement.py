@@ -38,6 +38,14 @@ class Agreement(nn.Module):
     the canonical cosine of each of PAIRS.
     """
 
+    one_mean: Tensor
+    one_map: Tensor
+    other_mean: Tensor
+    other_map: Tensor
+    usual: Tensor
+    spread: Tensor
+    shares: Tensor
+
     def __init__(self, embedding: int = EMBEDDING, directions: int = DIRECTIONS) -> None:
         super().__init__()
         pairs = len(PAIRS)

@@ -11,7 +11,7 @@ beside OUT, so that it may be stopped and run again.
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -30,7 +30,10 @@ SPEC = CropSpec(192, 1.3)  # the crops that the live system gives to both eyes
 VERSIONS = 3  # of each picture: as it is, and degraded twice
 SEED = 21
 SAVE_EVERY = 50  # people
-FITS = {"across": fit, "plain": fit_plain}
+FITS: dict[str, Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]] = {
+    "across": fit,
+    "plain": fit_plain,
+}
 
 
 def versions_of(stills: Stills, index: int) -> NDArray[np.uint8]:
@@ -43,8 +46,8 @@ def versions_of(stills: Stills, index: int) -> NDArray[np.uint8]:
 
 def people_of(stills: Stills, most: int) -> NDArray[np.intp]:
     """LFW's people that may be trained on, evenly chosen where there are more than `most`."""
-    lfw = held_stills(stills, len(stills))
-    lfw = np.setdiff1d(lfw, held_stills(stills, Mix().held_stills))
+    named = [i for i, n in enumerate(stills.names) if "/" not in n and not str(n)[0].isdigit()]
+    lfw = np.setdiff1d(np.array(named, np.intp), held_stills(stills, Mix().held_stills))
     return lfw[np.linspace(0, len(lfw) - 1, min(most, len(lfw))).astype(int)] if len(lfw) else lfw
 
 
