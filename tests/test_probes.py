@@ -88,8 +88,7 @@ def windows(seen_by: tuple[bool, bool], source: str, label: float, count: int, s
     for _ in range(count):
         features = np.zeros((4, 2 + IDENTITY), np.float32)
         features[:, :2] = rng.normal(0, 0.5, 2) + 3 * label * seen_by[0]
-        embeddings = rng.standard_normal((3, 512)) * 0.3
-        embeddings[:, 0] += 1.5
+        embeddings = rng.standard_normal(512) + 0.5 * rng.standard_normal((3, 512))  # one person, three views
         if label and seen_by[1]:
             embeddings[1] = rng.standard_normal(512)
         unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -107,8 +106,7 @@ def test_the_fusion_finds_what_either_cue_sees() -> None:
             if isinstance(part, torch.nn.Linear):
                 part.weight.zero_()
                 part.bias.zero_()
-        for name in ("one_map", "other_map"):
-            getattr(head.identity, name).copy_(torch.eye(512)[:, :64].expand(2, -1, -1))
+        head.identity.shares.copy_(torch.tensor([1.0, 0.0, 0.0]))  # the plain cosines alone
     held = windows((False, False), "still:a", 0.0, 80, 1)
     held += windows((True, False), "still:a:self_blend", 1.0, 40, 2)
     held += windows((False, True), "still:a:two_person", 1.0, 40, 3)
