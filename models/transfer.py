@@ -1,10 +1,11 @@
-"""How well one kind of fake teaches another: frozen features, a new last layer for each kind, all tried on all.
+"""How well one kind of fake teaches another: frozen features, a new last layer each, all tried on all.
 
     python -m models.transfer RUN/detector.pt --data DIR --prepared PREPARED [--json FILE]
 
-As MesoNet and others have asked it of generators: the encoder stays as it is, a ridge logistic regression on its
-features learns one kind (a family of made fakes, or a method of FaceForensics++, of the training people), and is
-measured on every kind of the people held apart. Rows learn, columns are asked; the figure is the AUC over crops.
+As MesoNet and others have asked it of generators: the encoder stays as it is, a ridge logistic regression on
+its features learns one kind (a family of made fakes, or a method of FaceForensics++, of the training people),
+and is measured on every kind of the people held apart. Rows learn, columns are asked; the figure is the AUC
+over crops.
 """
 
 import argparse
@@ -84,7 +85,8 @@ def matrix(
         real, fake = (features_of(encoder, side, spec) for side in (lesson.real, lesson.fake))
         weights, mean = last_layer(real, fake)
         result[lesson.name] = {
-            name: round(auc((r - mean) @ weights, (f - mean) @ weights), 3) for name, (r, f) in answers.items()
+            name: round(auc((r - mean) @ weights, (f - mean) @ weights), 3)
+            for name, (r, f) in answers.items()
         }
     return result
 

@@ -1,4 +1,4 @@
-"""Ablation, transfer and fusion on drawn faces: sets of crops by kind, last layers, fits that can be wrong."""
+"""Ablation, transfer and fusion on drawn faces: crops by kind, last layers, fits that can be wrong."""
 
 from dataclasses import asdict
 from pathlib import Path
