@@ -2,7 +2,8 @@
 
     python -m export.compare FILE.onnx… [--out TABLE.md]
 
-Beside each FILE.onnx stands FILE.json, which `python -m models.evaluate … --json FILE.json` wrote of it. The cost is the CPU time of one crop on one thread, measured here and now, the detectors in turn, so that
+Beside each FILE.onnx stands FILE.json, which `python -m models.evaluate … --json FILE.json` wrote of it.
+The cost is the CPU time of one crop on one thread, measured here and now, the detectors in turn, so that
 other work on the machine meets all of them alike.
 """
 
