@@ -2,8 +2,8 @@
 
 Szegedy, Ioffe, Vanhoucke & Alemi, Inception-v4, Inception-ResNet and the Impact of Residual Connections on
 Learning, 2016 (https://arxiv.org/abs/1602.07261), figures 15 to 19 and table 1; the stem, the depths 10, 20,
-10 and the residual scales as in slim and its usual PyTorch ports (Cadene, timm), whose layout of
-channels this is. Trained from scratch here: no weights of it could be had.
+10 and the residual scales as in TensorFlow's slim and its usual PyTorch ports (Cadene's, timm), whose widths
+these are. Trained from scratch here: no weights of it could be had.
 """
 
 import torch
