@@ -8,7 +8,7 @@ adds the plain cosines to a canonical correlation of the pictures as they are. m
 each is worth, and where they disagree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -27,6 +27,8 @@ Versions = Sequence[tuple[int, int]]
 
 WHOLE, INNER, AROUND = 0, 1, 2  # the order of the views (models.identity)
 PAIRS = ((INNER, AROUND), (INNER, WHOLE))  # canonical; surroundings and whole say least of a swap
+SILENT = -30.0  # the logit of one that has nothing to say
+LOOKALIKES = 20  # of whom an attacker takes the likest
 RIDGE, DIRECTIONS = 0.3, 64  # chosen on swaps that were made of stills (models/README.md)
 PLAIN_RIDGE, PLAIN_DIRECTIONS = 1.0, 32
 
@@ -45,6 +47,8 @@ class Agreement(nn.Module):
     usual: Tensor
     spread: Tensor
     shares: Tensor
+    slope: Tensor
+    shift: Tensor
 
     def __init__(self, embedding: int = EMBEDDING, directions: int = DIRECTIONS) -> None:
         super().__init__()
@@ -55,15 +59,21 @@ class Agreement(nn.Module):
         self.register_buffer("usual", torch.zeros(1 + pairs))  # the figures' mean among real faces
         self.register_buffer("spread", torch.ones(1 + pairs))  # and deviation
         self.register_buffer("shares", torch.zeros(1 + pairs))  # what each counts; sum 1
+        self.register_buffer("slope", torch.ones(()))  # from their sum to a logit
+        self.register_buffer("shift", torch.zeros(()))
 
     def forward(self, embeddings: Tensor, weights: Tensor) -> Tensor:
         """embeddings (B, T, 3, E), each at unit length; weights (B, T), 0 = not looked at -> logit (B,).
 
-        In units of the spread among real faces, 0 = as usual; 0 too where no crop counts.
+        For even odds; SILENT where no crop counts.
         """
-        seen = (weights.sum(1) > 0).to(embeddings.dtype)
+        seen = weights.sum(1) > 0
         mean = (embeddings * weights[..., None, None]).sum(1)
-        mean = functional.normalize(mean, dim=-1, eps=1e-6)  # (B, 3, E)
+        logit = self.slope * self.figure(functional.normalize(mean, dim=-1, eps=1e-6)) + self.shift
+        return torch.where(seen, logit, torch.full_like(logit, SILENT))
+
+    def figure(self, mean: Tensor) -> Tensor:
+        """mean (B, 3, E) at unit length -> (B,), in units of the spread among real faces, 0 = as usual."""
         beside = mean[:, [INNER, AROUND, WHOLE]]
         plain = (mean[:, [AROUND, WHOLE, INNER]] * beside).sum((1, 2))  # each with each other
         one = mean[:, [a for a, _ in PAIRS]] - self.one_mean  # (B, P, E)
@@ -73,7 +83,7 @@ class Agreement(nn.Module):
         )
         cosines = functional.cosine_similarity(one, other, dim=-1, eps=1e-6)  # (B, P)
         figures = (torch.cat([plain[:, None], cosines], 1) - self.usual) / self.spread
-        return -(figures * self.shares).sum(1) * seen
+        return -(figures * self.shares).sum(1)
 
     @staticmethod
     def load(path: Path) -> "Agreement":
@@ -87,7 +97,55 @@ class Agreement(nn.Module):
         return made.eval()
 
 
-_NAMES = ("one_mean", "one_map", "other_mean", "other_map", "usual", "spread", "shares")
+_NAMES = ("one_mean", "one_map", "other_mean", "other_map", "usual", "spread", "shares", "slope", "shift")
+
+
+def calibrated(seen: Floats, fit: Callable[[Floats], dict[str, Floats]]) -> dict[str, Floats]:
+    """What `fit` gives, with the slope and shift to a logit, from real faces alone.
+
+    Linear discriminant analysis (Fisher 1936) between faces as they are and the same with another's inner
+    face, on people that the maps were not fitted on. It tells what a swap that leaves nothing of the person
+    would show; our own made swaps leave half of it, and say nothing of those that do not.
+    """
+    halves = np.arange(seen.shape[1]) % 2 == 0
+    own, swapped = [], []
+    for half in (halves, ~halves):
+        judge, rest = _open(fit(seen[:, half])), seen[:, ~half]
+        own.append(_figures(judge, rest))
+        swapped.append(_figures(judge, exchanged(rest)))
+    real, fake = np.concatenate(own), np.concatenate(swapped)
+    slope = (fake.mean() - real.mean()) / ((real.var() + fake.var()) / 2)
+    made = {"slope": slope, "shift": -slope * (fake.mean() + real.mean()) / 2}
+    return {**fit(seen), **{name: np.array(value, np.float32) for name, value in made.items()}}
+
+
+def exchanged(seen: Floats) -> Floats:
+    """Each person with another's inner face: (V, N, 3, E) -> (V, N, 3, E).
+
+    The other is the one of LOOKALIKES people whose inner face is most like theirs; the whole is half-way
+    between the two.
+    """
+    rng, people = np.random.default_rng(0), seen.shape[1]
+    some = rng.integers(1, people, (people, min(LOOKALIKES, people - 1)))
+    some = (some + np.arange(people)[:, None]) % people  # never oneself
+    alike = np.einsum("ne,nke->nk", seen[0, :, INNER], seen[0][some, INNER])
+    other = some[np.arange(people), alike.argmax(1)]
+    result = seen.copy()
+    result[:, :, INNER] = seen[:, other, INNER]
+    whole = seen[:, :, WHOLE] + seen[:, other, WHOLE]
+    result[:, :, WHOLE] = whole / np.linalg.norm(whole, axis=-1, keepdims=True)
+    return result
+
+
+def _open(buffers: dict[str, Floats]) -> Agreement:
+    judge = Agreement(*buffers["one_map"].shape[1:])
+    judge.load_state_dict({k: torch.from_numpy(v) for k, v in buffers.items()}, strict=False)
+    return judge
+
+
+@torch.no_grad()
+def _figures(judge: Agreement, seen: Floats) -> Floats:
+    return judge.figure(torch.from_numpy(seen.reshape(-1, *seen.shape[2:]))).numpy()
 
 
 def fit(seen: Floats, ridge: float = RIDGE, directions: int = DIRECTIONS) -> dict[str, Floats]:
@@ -100,6 +158,14 @@ def fit(seen: Floats, ridge: float = RIDGE, directions: int = DIRECTIONS) -> dic
         raise ValueError("one version of each picture cannot tell the person from the camera")
     across = list(permutations(range(len(seen)), 2))
     return _buffers(seen, across, (0.0, 0.5, 0.5), ridge, directions, directions)
+
+
+def fit_both(seen: Floats, ridge: float = RIDGE, directions: int = DIRECTIONS) -> dict[str, Floats]:
+    """As `fit`, and the sum of the plain cosines counts as much as the canonical ones together."""
+    if len(seen) < 2:
+        raise ValueError("one version of each picture cannot tell the person from the camera")
+    across = list(permutations(range(len(seen)), 2))
+    return _buffers(seen, across, (0.5, 0.25, 0.25), ridge, directions, directions)
 
 
 def fit_plain(seen: Floats, directions: int = DIRECTIONS) -> dict[str, Floats]:

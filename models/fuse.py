@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.agreement import Agreement
+from models.agreement import SILENT, Agreement
 from models.calibrate import fit_platt
 from models.clips import Window
 from models.crop import CropSpec
@@ -38,10 +38,7 @@ from models.windows import held_jobs, nth
 
 EVERY = 4  # crops of which the second eye sees one: twice a second
 SEED = 11
-# Fakes that carry another person's inner face. Reenactments and self-blends keep their owner's: the identity
-# cue cannot see them, and its calibration must not be blamed for it.
-SWAPS = frozenset({"Deepfakes", "FaceSwap", "two_person", "neural_swap"})
-SILENT = -30.0  # the logit of a cue that is left out: the union is then the other
+CUES = ("artefacts", "identity")
 
 
 def encode(networks: Networks, windows: Iterable[Window], spec: CropSpec, kept: Path) -> list[Encoded]:
@@ -74,26 +71,23 @@ def _keep(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
     np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
-def is_swap(source: str) -> bool:
-    """Whether a fake window's name says that it shows another person's inner face."""
-    return not SWAPS.isdisjoint(source.replace(":", "__").split("__"))
-
-
 @torch.no_grad()
 def fit(head: FusedHead, held: list[Encoded], only: str) -> dict[str, Any]:
-    """Set the head's scales and shifts: each cue's Platt fit, on the fakes that it can see."""
+    """Set the head's scales and shifts: Platt's fit for the artefacts.
+
+    The identity's logit is calibrated already (models.agreement): the made swaps leave half of the person, so
+    a fit on them would make it deaf to swaps that do not.
+    """
     features, weights, _ = padded(held)
-    cues = head.cues(features, weights).numpy().astype(np.float64)  # (N, 2)
-    labels = np.array([w.label for w in held])
-    swaps = np.array([is_swap(w.source) for w in held])
-    told: dict[str, Any] = {}
-    for k, (name, counts) in enumerate((("artefacts", labels >= 0), ("identity", (labels == 0) | swaps))):
-        temperature, bias = fit_platt(cues[counts, k], labels[counts])
-        if only not in ("both", name):
-            temperature, bias = np.inf, SILENT
-        head.scales[k], head.shifts[k] = 1 / temperature, bias
-        told[name] = {"scale": float(head.scales[k]), "shift": float(head.shifts[k])}
-    return told
+    artefacts = head.cues(features, weights).numpy().astype(np.float64)[:, 0]
+    temperature, bias = fit_platt(artefacts, np.array([w.label for w in held]))
+    scales, shifts = torch.tensor([1 / temperature, 1.0]), torch.tensor([bias, 0.0])
+    if only != "both":
+        left_out = CUES.index(only) ^ 1
+        scales[left_out], shifts[left_out] = 0.0, SILENT
+    head.scales.copy_(scales)
+    head.shifts.copy_(shifts)
+    return {name: {"scale": float(scales[k]), "shift": float(shifts[k])} for k, name in enumerate(CUES)}
 
 
 def windows_of(pairs: Pairs, stills: int) -> Iterator[Window]:
@@ -136,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--recogniser", type=Path, required=True, help="what models.vggface2 wrote")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", choices=("both", "artefacts", "identity"), default="both")
+    parser.add_argument("--only", choices=("both", *CUES), default="both")
     parser.add_argument("--stills", type=int, default=150, help="held-apart moving stills, real and fake")
     parser.add_argument("--version", help="default: the checkpoint's")
     return parser
