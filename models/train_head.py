@@ -61,7 +61,7 @@ def encode_all(
     """Encode the windows of the jobs in order until all are done or the share of the budget used is 1.
 
     source(numbers) makes the windows and tells the CPU seconds of each job. `kept` holds what is done, so
-    that a stopped run goes on; what another encoder left there is not used. Returns the windows and their cost.
+    that a stopped run goes on; what another encoder left there is not used. Returns windows and cost.
     """
     done, spent = _read(kept, trainer.step)
     progress = Progress(share(spent.steps, spent))
