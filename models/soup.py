@@ -1,6 +1,6 @@
 """Average the weights of two encoders of one run's line: before and after it learnt the harder fakes.
 
-    python -m models.soup EARLIER/checkpoint.pt RUN/checkpoint.pt --share 0.5 --data DIR --prepared PREPARED \\
+    python -m models.soup EARLIER/checkpoint.pt RUN/checkpoint.pt --share 0.5 --data DATA --prepared P \
         --out SOUP
 
 Fine-tuning forgets something of what held for other people; the point half-way between often keeps both
