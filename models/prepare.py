@@ -96,8 +96,8 @@ def index_stills(
             apart.append(path in held)
     all_points = np.array(points, np.float32).reshape(-1, 68, 2)
     sane = sane_boxes(np.array(boxes, np.float32).reshape(-1, 4), all_points, np.array(sizes).reshape(-1, 2))
-    kept = {"name": np.array(names, str), "box": sane, "points": all_points, "held": np.array(apart, bool)}
-    np.savez(out / "stills.npz", **kept, shape=shape)
+    who, never = np.array(names, str), np.array(apart, bool)
+    np.savez(out / "stills.npz", name=who, box=sane, points=all_points, held=never, shape=shape)
     log.info("%d of %d pictures in %s have a face", len(names), len(pictures), data)
     return len(names)
 
