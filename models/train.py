@@ -34,6 +34,7 @@ EXAMS = 12  # in a run
 SAVE_EVERY = 100  # steps
 HELD_SEED = 11  # of the held-apart windows: the same for every run
 LEAST_HELD = 40  # held-apart stills in motion
+FURTHER = "train on more people, or for longer in another --out (--start RUN/checkpoint.pt goes on from here)"
 
 
 def open_pairs(data: Path, prepared: Path, recipe: Recipe) -> Pairs:
@@ -197,7 +198,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         found = calibrate(head, held)
     except ValueError as error:
-        raise SystemExit(f"models.train: {error}; RUN keeps the encoder, train it for longer") from error
+        raise SystemExit(f"models.train: {error}; {FURTHER}") from error
     sys.stderr.write(f"\n{json.dumps(found, indent=1)}\n")
     trained = {**asdict(head_recipe), **cost}
     save_detector(args.out / "detector.pt", trainer, head, trained, found, opened(), args.version)
