@@ -39,6 +39,8 @@ def ahead(
 ) -> Iterator[tuple[Piece, float]]:
     """make(pairs, n) and its CPU seconds, for each n of `numbers`, in order, made by `workers` processes.
 
+    0 workers: in this process.
+
     They are spawned, not forked: OpenCV's, FFmpeg's and OpenMP's threads do not survive a fork. So both
     functions have to be picklable: named ones, or functools.partial of such.
     """
@@ -48,7 +50,7 @@ def ahead(
             batch_size=None,
             sampler=numbers,
             num_workers=workers,
-            prefetch_factor=6,
+            prefetch_factor=6 if workers else None,
             collate_fn=_as_it_is,
-            multiprocessing_context="spawn",
+            multiprocessing_context="spawn" if workers else None,
         )

@@ -1,5 +1,7 @@
 """Training pairs: a real crop and its fake, degraded alike, made anew for each step from a seed."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +12,9 @@ from numpy.typing import NDArray
 from models.crop import CropSpec, crop_face
 from models.degrade import Degradation
 from models.fakes import FacePicture, Fakes
-from models.fakes.donors import Donors, Looks
+from models.fakes.donors import CANDIDATES, Donors, Looks, nearest_donor
 from models.fakes.stills import Stills as Stills
-from models.prepare import CROP_MARGIN, CROP_SIZE
+from models.prepare_videos import BESIDE, CROP_MARGIN, CROP_SIZE
 from models.splits import NEVER_TRAINED, folder_of, is_fake, is_training, person_of, prepared_videos
 
 VIDEO_BOX = np.array([0.5 - 0.5 / CROP_MARGIN] * 2 + [0.5 + 0.5 / CROP_MARGIN] * 2, np.float32) * CROP_SIZE
@@ -25,10 +27,10 @@ class Mix:
 
     stills: float = 0.55  # a still and its made fake
     videos: float = 0.25  # a frame of a real video and its made fake
-    labelled: float = 0.20  # a FaceForensics++ fake and its original
+    labelled: float = 0.20  # a labelled fake and the real beside it
     families: tuple[str, ...] | None = None  # by name; None = all whose files are there
     odds: tuple[float, ...] | None = None  # one for each of `families`, of any sum; None = the usual ones
-    held_stills: int = 400  # the last of LFW's people, never trained on
+    held_stills: int = 400  # the last of LFW's people, never trained on; one's own come to them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +67,7 @@ class Pairs:
     fakes: Fakes = field(default_factory=Fakes.plain)  # opened by `open` as the mix says
     held_fakes: Fakes | None = None  # the same with the faces held apart for validation
     looks: Looks = field(default_factory=Looks.nobody)
+    beside: Mapping[str, str] = field(default_factory=dict)  # the reals of one's own fakes, by names
 
     def __post_init__(self) -> None:
         if self.mix.families is not None and set(self.mix.families) != set(self.fakes.makers):
@@ -72,8 +75,14 @@ class Pairs:
         held = held_stills(self.stills, self.mix.held_stills)
         self._train_stills = np.setdiff1d(np.arange(len(self.stills)), held)
         self._reals = [c for c in self.clips if not is_fake(c.name) and is_training(c.name)]
-        self._labelled = labelled_pairs([c for c in self.clips if is_training(c.name)])
-        shares = np.array([self.mix.stills, self.mix.videos, self.mix.labelled])
+        self._labelled = labelled_pairs([c for c in self.clips if is_training(c.name)], self.beside)
+        self._people: dict[str, list[Clip]] = {}
+        for clip in self._reals:
+            self._people.setdefault(person_of(clip.name), []).append(clip)
+        if not self._reals and not len(self._train_stills):
+            raise ValueError("no real face is left to learn from: see models.prepare")
+        few = min(1.0, len(self._train_stills) / CANDIDATES) if self._reals else 1.0
+        shares = np.array([self.mix.stills * few, self.mix.videos, self.mix.labelled])
         shares *= [len(self._train_stills) > 0, len(self._reals) > 0, len(self._labelled) > 0]
         self._shares = shares / shares.sum()
         train = [str(n) for n in self.stills.names[self._train_stills]]
@@ -85,14 +94,18 @@ class Pairs:
     ) -> "Pairs":
         """Read the prepared data.
 
-        Raises FileNotFoundError where a family that the mix names lacks its files; without names, families
-        that lack theirs are left out, with a line in the log.
+        Raises FileNotFoundError where a family that the mix names lacks its files, or nothing was prepared;
+        without names, families that lack theirs are left out, with a line in the log.
         """
+        for path, made in ((data, "a folder"), (prepared / "stills.npz", "there: models.prepare writes it")):
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is not {made}")
         mix = mix or Mix()
         fakes = Fakes.open(prepared, mix.families, mix.odds)
         held = Fakes.open(prepared, tuple(fakes.makers), tuple(fakes.odds.values()), held=True)
         stills, clips = Stills(data, prepared), load_clips(prepared)
-        return Pairs(stills, clips, spec, pairs, seed, mix, fakes, held, Looks.open(prepared))
+        told = json.loads((prepared / BESIDE).read_text()) if (prepared / BESIDE).exists() else {}
+        return Pairs(stills, clips, spec, pairs, seed, mix, fakes, held, Looks.open(prepared), told)
 
     def batch(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Crops (2 * pairs, S, S, 3) uint8 BGR, reals and fakes in turn, and labels (2 * pairs,): 1 fake."""
@@ -121,9 +134,10 @@ class Pairs:
 
     def _real(self, rng: np.random.Generator) -> Clip:
         """A real video: each person alike, however many videos there are of one."""
-        people = sorted({person_of(c.name) for c in self._reals})
-        person = people[rng.integers(len(people))]
-        clips = [c for c in self._reals if person_of(c.name) == person]
+        return self._of_person(sorted(self._people), rng)
+
+    def _of_person(self, people: list[str], rng: np.random.Generator) -> Clip:
+        clips = self._people[people[rng.integers(len(people))]]
         return clips[rng.integers(len(clips))]
 
     def _made(self, face: FacePicture, name: str, clip: Clip | None, rng: np.random.Generator) -> FacePicture:
@@ -145,17 +159,33 @@ class Pairs:
 
         name: the still or video that the face is of, whose looks may be known.
         """
+        others = sorted(set(self._people) - {person_of(name)}) if name else sorted(self._people)
+        if len(self._train_stills) < CANDIDATES and (len(others) > 1 or not len(self._train_stills)):
+            return self._filmed_donor(face, others or sorted(self._people), rng)
         return self.stills.face(int(self._train_stills[self._donors.pick(name, face.points, rng)]))
+
+    def _filmed_donor(self, face: FacePicture, people: list[str], rng: np.random.Generator) -> FacePicture:
+        """Where stills are few: among some frames of these people, the one whose pose is nearest."""
+        some = []
+        for _ in range(CANDIDATES):
+            clip = self._of_person(people, rng)
+            some.append(clip.face(int(rng.integers(len(clip.crops)))))
+        return some[nearest_donor(face.points, np.stack([f.points for f in some]))]
 
 
 def held_stills(stills: Stills, count: int) -> NDArray[np.intp]:
-    """The last `count` stills of LFW, by name: for measuring, never trained on."""
+    """The last `count` stills of LFW, by name, and one's own held apart: for measuring, never trained on."""
     lfw = [i for i, n in enumerate(stills.names) if "/" not in n and not str(n)[0].isdigit()]
-    return np.array(lfw[len(lfw) - count :] if count else [], np.intp)
+    own = np.flatnonzero(stills.held)
+    return np.concatenate([np.array(lfw[len(lfw) - count :] if count else [], np.intp), own])
 
 
-def labelled_pairs(clips: list[Clip]) -> list[tuple[Clip, Clip]]:
-    """Each labelled fake of FaceForensics++ with the original it was made from, where both are there."""
+def labelled_pairs(clips: list[Clip], beside: Mapping[str, str] | None = None) -> list[tuple[Clip, Clip]]:
+    """Each labelled fake with its real, where both are there.
+
+    FaceForensics++'s beside the original it was made from; one's own as models.own_videos says in `beside`.
+    """
+    named, told = {c.name: c for c in clips}, beside or {}
     reals = {
         (c.name.split("__")[1], c.name.split("__")[-1]): c for c in clips if "real" in c.name.split("__")
     }
@@ -166,6 +196,8 @@ def labelled_pairs(clips: list[Clip]) -> list[tuple[Clip, Clip]]:
             original = reals.get((parts[1], parts[-1].split("_")[0]))
             if original is not None:
                 found.append((clip, original))
+        elif told.get(clip.name) in named:
+            found.append((clip, named[told[clip.name]]))
     return found
 
 

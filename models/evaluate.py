@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.own_videos import held_apart
 from models.report import POOLED, report_card
 from models.report_table import markdown
-from models.splits import NEVER_TRAINED, is_training
+from models.splits import KNOWN, is_training
 from models.watched import Item, Watched, items_of, real_items_of
 from models.watching import LivePath, Model, watch_all
 
 STDOUT = Path("-")
 REAL_HELP = "a folder in which everything is real, for false alarms; may be given again"
-SPLIT = (*NEVER_TRAINED, "faceforensics", "real_talking")  # folders whose people models.splits tells apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +37,38 @@ class Choice:
         """Raises ValueError where a side that was there is left without a file."""
         left = items
         if self.held_apart:
-            left = [item for item in left if not is_training(split_name(item.path))]
+            apart = never_trained(items)
+            left = [item for item in left if item in apart]
         if self.each is not None:
             kinds: dict[tuple[bool, str], list[Item]] = {}
             for item in left:
                 kinds.setdefault((item.fake, item.kind), []).append(item)
             left = [item for group in kinds.values() for item in spread(group, self.each)]
         if {item.fake for item in left} != {item.fake for item in items}:
-            raise ValueError(f"{items[0].path.parent}: of one side no file is left")
+            raise ValueError(
+                f"{items[0].path.parent}: of one side no file is left; leave out --held-apart or --each"
+            )
         return left
 
 
-def split_name(path: Path) -> str:
+def never_trained(items: list[Item]) -> set[Item]:
+    """Those that models.splits holds apart, and of one's own videos those that models.prepare does."""
+    names = {item: split_name(item.path) for item in items}
+    apart = {item for item, name in names.items() if name is not None and not is_training(name)}
+    own = [item for item, name in names.items() if name is None]
+    for base in {item.base for item in own}:
+        apart |= held_apart([item for item in own if item.base == base])
+    return apart
+
+
+def split_name(path: Path) -> str | None:
     """What models.splits calls a file: its path from its data set's folder on, joined by two underscores.
 
-    Raises ValueError for a file of no data set that it knows.
+    None for a file of no data set that it knows.
     """
     parts = path.resolve().with_suffix("").parts
-    starts = [i for i, part in enumerate(parts[:-1]) if part in SPLIT]
-    if not starts:
-        raise ValueError(f"{path} is of no data set that models.splits divides; leave out --held-apart")
-    return "__".join(parts[starts[-1] :])
+    starts = [i for i, part in enumerate(parts[:-1]) if part in KNOWN]
+    return "__".join(parts[starts[-1] :]) if starts else None
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

@@ -10,12 +10,15 @@ from models.calibrate import probability
 from models.crop import crop_face
 from models.dataset import VIDEO_BOX, Pairs, degraded_pair, held_stills
 from models.metrics import auc, balanced_accuracy, balanced_log_loss
-from models.splits import is_fake, is_training
+from models.splits import is_fake, is_own, is_training
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exam:
-    """Crops that are never trained on: frames of held-apart videos, and made pairs of held-apart stills."""
+    """Crops that are never trained on: frames of held-apart videos, and made pairs of held-apart stills.
+
+    One's own held-apart real videos give made pairs too.
+    """
 
     real: NDArray[np.uint8]
     fake: NDArray[np.uint8]
@@ -30,9 +33,11 @@ class Exam:
             for i in np.linspace(0, len(clip.crops) - 1, frames).astype(int):
                 sides[is_fake(clip.name)].append(crop_face(clip.crops[i], VIDEO_BOX, pairs.spec))
         rng, held = np.random.default_rng(0), held_stills(pairs.stills, pairs.mix.held_stills)
+        own = [c for c in pairs.clips if is_own(c.name) and not is_training(c.name) and not is_fake(c.name)]
+        faces = [pairs.stills.face(int(index)) for index in held[:made]]
+        faces += [c.face(int(i)) for c in own for i in np.linspace(0, len(c.crops) - 1, frames)]
         made_pairs = []
-        for index in held[:made]:
-            face = pairs.stills.face(int(index))
+        for face in faces[:made]:
             made_pairs.append(degraded_pair(face, pairs.make_fake(face, rng), pairs.spec, rng))
         blank = np.zeros((0, pairs.spec.size, pairs.spec.size, 3), np.uint8)
         four = sides[False], sides[True], [p[0] for p in made_pairs], [p[1] for p in made_pairs]

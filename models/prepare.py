@@ -2,13 +2,15 @@
 
     python -m models.prepare --data DIR --out PREPARED [--generated PICTURES]
 
-DIR holds the unpacked archives: pictures (LFW, UTKFace) and landmarks68.npz at the top, and the folders
-portraits, faceforensics and real_talking (trained on), deepfacelive and dfdc (only validated on).
+DIR holds one's own videos and pictures in real/ and, where there are any, fake/ (models/README.md tells how
+to train on them); or the unpacked archives: pictures (LFW, UTKFace) and landmarks68.npz at the top, and the
+folders portraits, faceforensics and real_talking (trained on), deepfacelive and dfdc (only validated on).
 PICTURES are faces of nobody from models.fakes.generate. It may be run again after it was stopped, and
 without --data to add generated faces alone.
 
-PREPARED gets stills.npz (the stills' boxes and points), videos/*.npz (crops in time), generated/ (the
-pictures, and a stills.npz of their own) and crops/ (what the detector found, which may be removed).
+PREPARED gets stills.npz (the stills' boxes and points), videos/*.npz (crops in time), beside.json (which real
+belongs to which of one's own fakes), generated/ (the pictures, and a stills.npz of their own) and crops/
+(what the detector found, which may be removed).
 """
 
 import argparse
@@ -16,6 +18,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,9 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.landmarks import Points, align, five_of, from_five, mean_shape, move
+from models.mean_face import mean_face
+from models.own_videos import own_sets
+from models.prepare_videos import CROP_MARGIN as CROP_MARGIN
+from models.prepare_videos import CROP_RATE, prepare_own
+from models.prepare_videos import CROP_SIZE as CROP_SIZE
+from models.prepare_videos import index_videos as index_videos
+from models.splits import KNOWN
 
-CROP_SIZE, CROP_MARGIN, CROP_RATE = 256, 1.6, 8.0  # px, over the box's longer side, per second
-MAX_SECONDS = 12.0  # of each video
 PICTURES = (".jpg", ".jpeg", ".png")
 KNOWN_POINTS = "landmarks68.npz"
 OUTSIDE = 0.04  # of a box's longer side: boxes that reach further out of their picture are guesses
@@ -49,24 +57,33 @@ def cut(data: Path, crops: Path) -> None:
 def known_points(data: Path) -> tuple[dict[str, Points], Points]:
     """The 68 points that came with the data, by the picture's name, and their mean shape (68, 2).
 
-    Raises FileNotFoundError where landmarks68.npz is not in the folder.
+    Without landmarks68.npz none are known, and the shape is the usual one.
     """
     if not (data / KNOWN_POINTS).exists():
-        raise FileNotFoundError(f"{data} has no {KNOWN_POINTS}: is it the folder of the unpacked archives?")
+        return {}, mean_face()
     with np.load(data / KNOWN_POINTS) as known:
         points = known["points"]
         names = known["name"].tolist()
     return dict(zip(names, points, strict=True)), mean_shape(points[:: max(1, len(points) // 500)])
 
 
-def index_stills(data: Path, crops: Path, out: Path, known: dict[str, Points], shape: Points) -> int:
+def index_stills(
+    data: Path,
+    crops: Path,
+    out: Path,
+    known: dict[str, Points],
+    shape: Points,
+    pictures: Sequence[Path] | None = None,
+    held: Collection[Path] = (),
+) -> int:
     """Write stills.npz: name, box (4,), points (68, 2) of each still with a face, and the mean shape.
 
     known: the 68 points of some pictures by name; others get theirs from MTCNN's five and the mean shape.
-    Returns how many stills have a face.
+    pictures: which; None = all. held: those of them that are never trained on. Returns how many have a face.
     """
-    names, boxes, points, sizes = [], [], [], []
-    pictures = sorted(p for p in data.rglob("*") if p.suffix.lower() in PICTURES)
+    names, boxes, points, sizes, apart = [], [], [], [], []
+    if pictures is None:
+        pictures = pictures_in(data)
     for path in pictures:
         name = path.relative_to(data).as_posix()
         largest = crops / path.relative_to(data).parent / f"{path.stem}.track1.npz"
@@ -76,11 +93,18 @@ def index_stills(data: Path, crops: Path, out: Path, known: dict[str, Points], s
                 points.append(known.get(name, from_five(track["landmarks"][0], shape)))
             names.append(name)
             sizes.append(_height_width(path))
+            apart.append(path in held)
     all_points = np.array(points, np.float32).reshape(-1, 68, 2)
     sane = sane_boxes(np.array(boxes, np.float32).reshape(-1, 4), all_points, np.array(sizes).reshape(-1, 2))
-    np.savez(out / "stills.npz", name=np.array(names, str), box=sane, points=all_points, shape=shape)
+    who, never = np.array(names, str), np.array(apart, bool)
+    np.savez(out / "stills.npz", name=who, box=sane, points=all_points, held=never, shape=shape)
     log.info("%d of %d pictures in %s have a face", len(names), len(pictures), data)
     return len(names)
+
+
+def pictures_in(data: Path) -> list[Path]:
+    """All pictures below a folder, sorted."""
+    return sorted(p for p in data.rglob("*") if p.suffix.lower() in PICTURES)
 
 
 def _height_width(path: Path) -> tuple[int, int]:
@@ -112,55 +136,28 @@ def sane_boxes(boxes: NDArray[np.float32], points: Points, sizes: NDArray[np.int
     return result
 
 
-def index_videos(crops: Path, out: Path, shape: Points) -> int:
-    """Write videos/<folder>__…__<name>.npz: crops (N, 256, 256, 3) BGR, times s, points (N, 68, 2), weights.
-
-    The track with the most crops counts; crops that the quality gate would not score are left out.
-    Returns how many videos have a face.
-    """
-    (out / "videos").mkdir(exist_ok=True)
-    videos: dict[str, list[Path]] = {}
-    for path in sorted(crops.rglob("*.npz")):
-        name = "__".join(path.relative_to(crops).parts).rsplit(".track", 1)[0]
-        videos.setdefault(name, []).append(path)
-    written = 0
-    for name, tracks in videos.items():
-        track = _longest(tracks)
-        keep = (track["weights"] > 0) & (track["times"] - track["times"][0] <= MAX_SECONDS)
-        if len(track["times"]) > 1 and keep.any():
-            save_track({k: v[keep] for k, v in track.items()}, out / "videos" / f"{name}.npz", shape)
-            written += 1
-    log.info("%d videos have a face in more than one frame", written)
-    return written
-
-
-def _longest(tracks: list[Path]) -> dict[str, NDArray]:
-    lengths = []
-    for path in tracks:
-        with np.load(path) as track:
-            lengths.append(len(track["times"]))
-    with np.load(tracks[int(np.argmax(lengths))]) as track:
-        return dict(track)
-
-
-def save_track(track: dict[str, NDArray], path: Path, shape: Points) -> None:
-    """Write one track with 68 points, estimated from MTCNN's five, in px of the crop."""
-    boxes = track["boxes"]
-    side = (boxes[:, 2:] - boxes[:, :2]).max(1) * CROP_MARGIN
-    corner = (boxes[:, :2] + boxes[:, 2:]) / 2 - side[:, None] / 2
-    five = (track["landmarks"] - corner[:, None]) * (CROP_SIZE / side)[:, None, None]
-    points = np.array([from_five(f, shape) for f in five], np.float32)
-    times = track["times"].astype(np.float32)
-    np.savez(path, crops=track["crops"], times=times, points=points, weights=track["weights"])
-
-
 def prepare(data: Path, out: Path) -> None:
-    """Everything about the unpacked archives. Raises FileNotFoundError where something of them is missing."""
+    """Everything about one's own videos, or the unpacked archives.
+
+    Raises FileNotFoundError where the folder is neither, ValueError where one's own cannot be split.
+    """
+    if not data.is_dir():
+        raise FileNotFoundError(f"{data} is no folder")
+    own, archives = own_sets(data), (data / KNOWN_POINTS).exists()
+    if not own and not archives and not any((data / name).is_dir() for name in KNOWN):
+        raise FileNotFoundError(
+            f"{data} holds no videos or pictures in real/ or fake/, nor the archives' {KNOWN_POINTS}"
+        )
     known, shape = known_points(data)
     out.mkdir(parents=True, exist_ok=True)
     cut(data, out / "crops")
-    index_stills(data, out / "crops", out, known, shape)
-    index_videos(out / "crops", out, shape)
+    items = [(one, item) for one in own for item in one.items]
+    pictures = [i.path for _, i in items if i.picture and not i.fake and i.path.suffix.lower() in PICTURES]
+    if archives:
+        pictures = sorted({*pictures_in(data), *pictures} - {i.path for _, i in items if i.fake})
+    held = {i.path for one, i in items if i in one.held}
+    index_stills(data, out / "crops", out, known, shape, pictures, held)
+    prepare_own(own, out, shape)
 
 
 def add_generated(pictures: Path, out: Path) -> int:
@@ -191,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="the unpacked archives")
+    parser.add_argument("--data", type=Path, help="one's own real/ and fake/, or the unpacked archives")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--generated", type=Path, help="pictures by models.fakes.generate")
     args = parser.parse_args()
@@ -203,8 +200,8 @@ def main() -> None:
             prepare(args.data, args.out)
         if args.generated is not None:
             add_generated(args.generated, args.out)
-    except FileNotFoundError as error:
-        parser.exit(2, f"{error}\n")
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(2, f"models.prepare: {error}\n")
 
 
 if __name__ == "__main__":

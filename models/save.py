@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from models.dataset import Pairs
-from models.splits import folder_of, is_training
+from models.splits import folder_of, is_own, is_training
 from models.trainer import Trainer
 from models.windows import LEAST, RATE, SECONDS, STRIDE
 
+OWN_TERMS = "videos that are not ours: ask who trained it; weights that it began with: see encoder.start"
 TERMS = (
     "LFW: research; UTKFace: non-commercial research; portraits, GRID: CC BY 4.0; signers: none stated; "
     "FaceForensics++: its research terms; weights that it began with: see encoder.start"
@@ -30,7 +31,8 @@ def save_detector(
     """found: what models.train_head.calibrate gave; head_training: the head's recipe and cost."""
     recipe, encoder = trainer.recipe, trainer.averaged().encoder
     folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
-    state = {
+    own = all(is_own(name) for name in folders) and all("/" in str(name) for name in pairs.stills.names)
+    state: dict[str, Any] = {
         "network": recipe.network,
         "temporal": recipe.head,
         "encoder": {k: v.cpu() for k, v in encoder.state_dict().items()},
@@ -55,10 +57,12 @@ def save_detector(
                 "bfloat16": trainer.machine.bfloat16,
             },
             "head": head_training,
-            "data": ["LFW", "UTKFace", "portraits", *folders],
-            "terms": TERMS,
+            "data": folders if own else ["LFW", "UTKFace", "portraits", *folders],
+            "terms": OWN_TERMS if own else TERMS,
         },
     }
+    if own:
+        state["license"] = "as who trained it says"
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
 

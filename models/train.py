@@ -34,6 +34,7 @@ EXAMS = 12  # in a run
 SAVE_EVERY = 100  # steps
 HELD_SEED = 11  # of the held-apart windows: the same for every run
 LEAST_HELD = 40  # held-apart stills in motion
+FURTHER = "train on more people, or for longer in another --out (--start RUN/checkpoint.pt goes on from here)"
 
 
 def open_pairs(data: Path, prepared: Path, recipe: Recipe) -> Pairs:
@@ -136,7 +137,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=sorted(ROWS), metavar="NAME", help=", ".join(sorted(ROWS)))
-    parser.add_argument("--data", type=Path, required=True, help="the unpacked archives")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="what models.prepare read: one's own real/ and fake/, or the unpacked archives",
+    )
     parser.add_argument("--prepared", type=Path, required=True, help="what models.prepare wrote")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN")
     budget = parser.add_mutually_exclusive_group(required=True)
@@ -155,7 +161,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--bfloat16", action="store_true", help="on a CPU too: twice as fast where it has AVX512-BF16 or AMX"
     )
     parser.add_argument("--threads", type=int, default=1, help="of the training on a CPU")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that make batches; 0: this one alone"
+    )
     return parser.parse_args(argv)
 
 
@@ -170,27 +178,29 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 def main(argv: list[str] | None = None) -> None:
     """Encoder, windows, head, calibration; each goes on where it was stopped."""
     args = arguments(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(0)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     machine = Machine(device, args.bfloat16 or device.type == "cuda")
     try:
-        trainer = opened_run(args.out, recipe_of(args), args.start, machine)
+        recipe = recipe_of(args)
+        opened = partial(open_pairs, args.data, args.prepared, recipe)
+        opened()  # that what is wrong with the data is said before anything is begun
+        args.out.mkdir(parents=True, exist_ok=True)
+        trainer = opened_run(args.out, recipe, args.start, machine)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"models.train: {error}") from error
-    opened = partial(open_pairs, args.data, args.prepared, trainer.recipe)
     if trainer.share < 1:
         train_encoder(trainer, opened, Exam.make(opened()), args.out, args.workers)
     windows, held, cost = encode_windows(trainer, opened, args.out, args.workers)
-    recipe = HeadRecipe()
-    head = train_head(trainer, windows, recipe)
+    head_recipe = HeadRecipe()
+    head = train_head(trainer, windows, head_recipe)
     try:
         found = calibrate(head, held)
     except ValueError as error:
-        raise SystemExit(f"models.train: {error}; RUN keeps the encoder, train it for longer") from error
+        raise SystemExit(f"models.train: {error}; {FURTHER}") from error
     sys.stderr.write(f"\n{json.dumps(found, indent=1)}\n")
-    trained = {**asdict(recipe), **cost}
+    trained = {**asdict(head_recipe), **cost}
     save_detector(args.out / "detector.pt", trainer, head, trained, found, opened(), args.version)
 
 

@@ -148,7 +148,8 @@ def calibrate(head: nn.Module, held: list[Encoded]) -> dict[str, Any]:
     """Temperature, bias and thresholds on held-apart windows, with the figures that they give there.
 
     Accuracy and log-loss weigh both sides alike, at even odds. Raises ValueError where the logits do not rise
-    with the label: such a detector learnt nothing that holds for other people.
+    with the label: such a detector learnt nothing that holds for other people. Figures that lack a side
+    are left out.
     """
     logits, labels = logits_of(head, held), np.array([w.label for w in held])
     temperature, bias = fit_platt(logits, labels)
@@ -168,4 +169,5 @@ def calibrate(head: nn.Module, held: list[Encoded]) -> dict[str, Any]:
     for name in ("suspicious_on", "alert_on"):
         for side, kind in ((0, "false"), (1, "true")):
             figures[f"{name}_{kind}_rate"] = round(float((scores[labels == side] > pairs[name]).mean()), 4)
-    return {"temperature": temperature, "bias": bias, "thresholds": pairs, "held_apart": figures}
+    known = {name: figure for name, figure in figures.items() if figure == figure}  # NaN: a side is empty
+    return {"temperature": temperature, "bias": bias, "thresholds": pairs, "held_apart": known}

@@ -84,14 +84,20 @@ def main_track(lines: Iterable[Sequence[Any]]) -> tuple[tuple[Sample, ...], str]
 
 def items_of(folder: Path) -> list[Item]:
     """The videos and pictures below a folder's real/ and fake/. Raises ValueError where a side is missing."""
+    found = sided_items(folder)
+    if {item.fake for item in found} != {True, False}:
+        raise ValueError(f"{folder} holds no videos or pictures under both real/ and fake/")
+    return found
+
+
+def sided_items(folder: Path) -> list[Item]:
+    """The same where a side may be missing."""
     found = []
     for path in _media(folder):
         sides = [part for part in path.relative_to(folder).parts[:-1] if part in ("real", "fake")]
         if len(sides) == 1:
             name = path.relative_to(folder).with_suffix("").as_posix()
             found.append(Item(path, name, sides == ["fake"]))
-    if {item.fake for item in found} != {True, False}:
-        raise ValueError(f"{folder} holds no videos or pictures under both real/ and fake/")
     return _told_apart(found, folder)
 
 

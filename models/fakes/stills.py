@@ -17,6 +17,7 @@ class Stills:
     def __init__(self, data: Path, prepared: Path) -> None:
         with np.load(prepared / "stills.npz") as saved:
             self.names, self.boxes, self.points = saved["name"], saved["box"], saved["points"]
+            self.held = saved["held"] if "held" in saved else np.zeros(len(self.names), bool)
         self._data = data
 
     def __len__(self) -> int:
