@@ -5,10 +5,8 @@ from numpy.typing import NDArray
 
 from models.metrics import threshold_at
 
-# False-positive rates over held-apart windows of real faces at which each state begins and ends. The
-# alert's is one in an hour of seconds; so few windows do not tell that, their tail does (see `tail_at`).
-RATES = {"suspicious_on": 0.05, "suspicious_off": 0.10, "alert_on": 1 / 3600, "alert_off": 0.01}
-TAIL = 0.2  # share of the windows that the tail is fitted on
+# False-positive rates over held-apart windows of real faces at which each state begins and ends.
+RATES = {"suspicious_on": 0.05, "suspicious_off": 0.10, "alert_on": 0.01, "alert_off": 0.03}
 GAP = 0.05  # at least, between `on` and `off`: hysteresis needs some room
 
 
@@ -43,27 +41,9 @@ def probability(logits: NDArray, temperature: float, bias: float) -> NDArray[np.
     return 1 / (1 + np.exp(-(np.asarray(logits, np.float64) / temperature + bias)))
 
 
-def tail_at(logits: NDArray[np.float64], rate: float) -> float:
-    """The logit that a share of `rate` exceeds, however small: an exponential tail fitted above the top TAIL.
-
-    Peaks over a threshold (Pickands, Annals of Statistics 3, 1975) with the exponential as their law, as for
-    all tails that fall like a normal's or a logistic's.
-    """
-    begin = threshold_at(logits, TAIL)
-    over = logits[logits > begin] - begin
-    return begin + float(over.mean()) * float(np.log(TAIL / rate)) if len(over) else begin
-
-
 def thresholds(real: NDArray[np.float64]) -> dict[str, float]:
-    """The card's pairs from the calibrated scores of held-apart real windows, at the RATES above.
-
-    Rates under 1 % are read from the tail's fit, the others from the windows themselves.
-    """
-    inside = np.clip(np.asarray(real, np.float64), 1e-9, 1 - 1e-9)
-    logits = np.log(inside / (1 - inside))
+    """The card's pairs from the calibrated scores of held-apart real windows, at the RATES above."""
     found = {name: threshold_at(real, rate) for name, rate in RATES.items()}
-    for name in (n for n, rate in RATES.items() if rate < 0.01):
-        found[name] = float(1 / (1 + np.exp(-tail_at(logits, RATES[name]))))
     for kind in ("suspicious", "alert"):
         on = min(max(found[f"{kind}_on"], 0.5), 0.999)  # below even odds nothing is suspicious
         found[f"{kind}_on"] = on

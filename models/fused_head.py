@@ -5,6 +5,8 @@ Probabilistic Reasoning in Intelligent Systems, 1988, section 4.3.2). A reenacte
 identity and a good swap has no seam; a sum of logits would let the blind eye outvote the one that sees.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ from models.identity_eye import VIEWS
 from models.inception_resnet_v1 import EMBEDDING
 from models.temporal_head import TemporalHead
 
+# Two causes that together have even odds have each less: (1 - p) squared is a half.
+CAUSE = math.log(math.sqrt(2) - 1)
 IDENTITY = VIEWS * EMBEDDING  # features that the second eye gives
 
 
@@ -36,8 +40,8 @@ class FusedHead(nn.Module):
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
         """features (B, T, D), weights (B, T) in 0..1, 0 = padding -> logit (B,), positive = fake."""
-        cues = self.cues(features, weights) * self.scales + self.shifts  # (B, 2)
-        return union(cues)
+        cues = self.cues(features, weights) * self.scales + self.shifts  # (B, 2), each for even odds
+        return union(cues + CAUSE)
 
     def cues(self, features: Tensor, weights: Tensor) -> Tensor:
         """The logits of artefacts and of identity, (B, 2)."""

@@ -22,6 +22,7 @@ from models.metrics import auc, balanced_accuracy, balanced_log_loss
 from models.trainer import Trainer
 
 SAVE_EVERY = 50  # jobs
+ENOUGH = 50  # real windows of videos: with so many the thresholds are theirs alone, moving stills left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +155,23 @@ def calibrate(head: nn.Module, held: list[Encoded]) -> dict[str, Any]:
     logits, labels = logits_of(head, held), np.array([w.label for w in held])
     temperature, bias = fit_platt(logits, labels)
     scores = probability(logits, temperature, bias)
-    pairs = thresholds(scores[labels == 0])
     made = np.array([w.source.startswith("still:") for w in held])
+    counts = ~made if (~made & (labels == 0)).sum() >= ENOUGH else np.ones(len(held), bool)
+    pairs = thresholds(scores[counts & (labels == 0)])
     figures = {
         "window_auc": round(auc(scores[labels == 0], scores[labels == 1]), 4),
         "window_auc_videos": round(auc(scores[~made & (labels == 0)], scores[~made & (labels == 1)]), 4),
         "window_auc_made": round(auc(scores[made & (labels == 0)], scores[made & (labels == 1)]), 4),
         "accuracy": round(balanced_accuracy(scores, labels), 4),
         "log_loss": round(balanced_log_loss(scores, labels), 4),
+        "thresholds_from": "videos" if not counts.all() else "all windows",
         "windows_real": int((labels == 0).sum()),
         "windows_fake": int((labels == 1).sum()),
         "false_positive_rates_aimed_at": RATES,
     }
     for name in ("suspicious_on", "alert_on"):
         for side, kind in ((0, "false"), (1, "true")):
-            figures[f"{name}_{kind}_rate"] = round(float((scores[labels == side] > pairs[name]).mean()), 4)
+            share = (scores[counts & (labels == side)] > pairs[name]).mean()
+            figures[f"{name}_{kind}_rate"] = round(float(share), 4)
     known = {name: figure for name, figure in figures.items() if figure == figure}  # NaN: a side is empty
     return {"temperature": temperature, "bias": bias, "thresholds": pairs, "held_apart": known}
