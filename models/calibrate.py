@@ -7,6 +7,8 @@ from models.metrics import threshold_at
 
 # False-positive rates over held-apart windows of real faces at which each state begins and ends.
 RATES = {"suspicious_on": 0.05, "suspicious_off": 0.10, "alert_on": 0.01, "alert_off": 0.03}
+FEW = 5  # where a rate would leave fewer windows than this above it, it is read from the tail's fit
+TAIL = 0.2  # share of the windows that the tail is fitted on
 GAP = 0.05  # at least, between `on` and `off`: hysteresis needs some room
 
 
@@ -41,9 +43,25 @@ def probability(logits: NDArray, temperature: float, bias: float) -> NDArray[np.
     return 1 / (1 + np.exp(-(np.asarray(logits, np.float64) / temperature + bias)))
 
 
+def tail_at(logits: NDArray[np.float64], rate: float) -> float:
+    """The logit that a share of `rate` exceeds, however few the windows: an exponential above the top TAIL.
+
+    Peaks over a threshold (Pickands, Annals of Statistics 3, 1975) with the exponential as their law, as for
+    all tails that fall like a normal's or a logistic's.
+    """
+    begin = threshold_at(logits, TAIL)
+    over = logits[logits > begin] - begin
+    return begin + float(over.mean()) * float(np.log(TAIL / rate)) if len(over) else begin
+
+
 def thresholds(real: NDArray[np.float64]) -> dict[str, float]:
     """The card's pairs from the calibrated scores of held-apart real windows, at the RATES above."""
-    found = {name: threshold_at(real, rate) for name, rate in RATES.items()}
+    inside = np.clip(np.asarray(real, np.float64), 1e-9, 1 - 1e-9)
+    logits = np.log(inside / (1 - inside))
+    found = {}
+    for name, rate in RATES.items():
+        few = rate * len(logits) < FEW
+        found[name] = float(1 / (1 + np.exp(-(tail_at(logits, rate) if few else threshold_at(logits, rate)))))
     for kind in ("suspicious", "alert"):
         on = min(max(found[f"{kind}_on"], 0.5), 0.999)  # below even odds nothing is suspicious
         found[f"{kind}_on"] = on

@@ -5,7 +5,7 @@
 As MesoNet and others have asked it of generators: the encoder stays as it is, a ridge logistic regression on
 its features learns one kind (a family of made fakes, or a method of FaceForensics++, of the training people),
 and is measured on every kind of the people held apart. Rows learn, columns are asked; the figure is the AUC
-over crops.
+over crops. All made families together, and without one each, tell what each adds.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from models.crop import CropSpec
 from models.dataset import Mix, Pairs
-from models.fakes import Fakes
+from models.fakes import ODDS, Fakes
 from models.family import restore
 from models.metrics import auc
 from models.probes import Probe, made_probes, method_probes, validation_probes
@@ -80,15 +80,25 @@ def matrix(
 ) -> dict[str, dict[str, float]]:
     """AUC by the kind that was learnt and the kind that was asked."""
     answers = {p.name: [features_of(encoder, side, spec) for side in (p.real, p.fake)] for p in asked}
+    learnt = {p.name: [features_of(encoder, side, spec) for side in (p.real, p.fake)] for p in taught}
     result: dict[str, dict[str, float]] = {}
-    for lesson in taught:
-        real, fake = (features_of(encoder, side, spec) for side in (lesson.real, lesson.fake))
-        weights, mean = last_layer(real, fake)
-        result[lesson.name] = {
-            name: round(auc((r - mean) @ weights, (f - mean) @ weights), 3)
-            for name, (r, f) in answers.items()
+    for name, kinds in plan(list(learnt)).items():
+        weights, mean = last_layer(*(torch.cat([learnt[kind][side] for kind in kinds]) for side in (0, 1)))
+        result[name] = {
+            asks: round(auc((r - mean) @ weights, (f - mean) @ weights), 3)
+            for asks, (r, f) in answers.items()
         }
     return result
+
+
+def plan(kinds: list[str]) -> dict[str, list[str]]:
+    """What each row learns: every kind alone, all the made families, and these without one each."""
+    made = [kind for kind in kinds if kind in ODDS]
+    rows = {kind: [kind] for kind in kinds}
+    if len(made) > 1:
+        rows["all made"] = made
+        rows |= {f"all without {left_out}": [k for k in made if k != left_out] for left_out in made}
+    return rows
 
 
 def table(found: dict[str, dict[str, float]]) -> str:

@@ -25,7 +25,7 @@ def _row(name: str) -> str:
     figures = [
         f"{folder} {found['video_auc']:.2f}"
         for folder, found in card.validation.items()
-        if isinstance(found, dict) and "video_auc" in found
+        if isinstance(found, dict) and found.get("video_auc") is not None  # a folder of reals has none
     ]
     size = f"{path.stat().st_size / 1e6:.1f}"
     window = f"{card.window.seconds:.1f} s"
