@@ -24,7 +24,7 @@ from models.clips import Window
 from models.curves import draw
 from models.dataset import Mix, Pairs
 from models.exam import Exam
-from models.recipes import HEADS, ROWS, Recipe, recipe_for
+from models.recipes import HEAD_RATES, HEADS, ROWS, Recipe, recipe_for
 from models.save import save_detector
 from models.train_head import Encoded, HeadRecipe, calibrate, encode_all, train_head
 from models.trainer import Machine, Trainer
@@ -183,7 +183,7 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.share < 1:
         train_encoder(trainer, opened, Exam.make(opened()), args.out, args.workers)
     windows, held, cost = encode_windows(trainer, opened, args.out, args.workers)
-    recipe = HeadRecipe()
+    recipe = HeadRecipe(rate=HEAD_RATES[trainer.recipe.head])
     head = train_head(trainer, windows, recipe)
     try:
         found = calibrate(head, held)
