@@ -2,9 +2,9 @@
 
     python -m export.compare FILE.onnx… [--out TABLE.md]
 
-Beside each FILE.onnx stands FILE.json, which `python -m models.evaluate --model FILE.onnx --json FILE.json` wrote.
-The cost is the CPU time of one crop on one thread, measured here and now, the detectors in turn, so that other
-work on the machine meets all of them alike.
+Beside each FILE.onnx stands FILE.json, which `python -m models.evaluate … --json FILE.json` wrote of it.
+The cost is the CPU time of one crop on one thread, measured here and now, the detectors in turn, so that
+other work on the machine meets all of them alike.
 """
 
 import argparse
@@ -70,7 +70,10 @@ def cost(detectors: Sequence[Detector], rounds: int = ROUNDS) -> list[float]:
 
 
 def rows(files: Sequence[Path]) -> list[Row]:
-    """Open, measure, read the figures. Raises ModelError, OSError, ValueError for what is missing or damaged."""
+    """Open, measure, read the figures.
+
+    Raises ModelError, OSError, ValueError for what is missing or damaged.
+    """
     detectors = [open_detector(file) for file in files]
     return [
         Row(

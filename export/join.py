@@ -5,6 +5,7 @@ from onnx import TensorProto, compose, helper
 
 LOOK = "closely"  # the input that tells whether it looks, a single bool
 _SCALAR: list[int] = []
+_JOINTS = ("second_eye", "both_eyes")  # the nodes that join adds
 
 
 def join(first: bytes, second: bytes, width: int) -> bytes:
@@ -22,9 +23,9 @@ def join(first: bytes, second: bytes, width: int) -> bytes:
     for node in ours.graph.node:
         node.output[:] = ["first" if name == "features" else name for name in node.output]
     look = helper.make_node(
-        "If", [LOOK], ["second"], then_branch=then_branch, else_branch=_zeros(width), name="second_eye"
+        "If", [LOOK], ["second"], then_branch=then_branch, else_branch=_zeros(width), name=_JOINTS[0]
     )
-    both = helper.make_node("Concat", ["first", "second"], ["features"], axis=1, name="both_eyes")
+    both = helper.make_node("Concat", ["first", "second"], ["features"], axis=1, name=_JOINTS[1])
     graph = helper.make_graph(
         [*ours.graph.node, look, both],
         "two_eyes",
@@ -39,6 +40,33 @@ def join(first: bytes, second: bytes, width: int) -> bytes:
     sets = [helper.make_opsetid(domain, version) for domain, version in needed.items()]
     model = helper.make_model(graph, opset_imports=sets, ir_version=max(ours.ir_version, theirs.ir_version))
     return model.SerializeToString()
+
+
+def part(model: onnx.ModelProto) -> tuple[bytes, ...]:
+    """The eyes that `join` put together, each a model of its own again; a detector of one eye is that eye.
+
+    No metadata goes with them.
+    """
+    graph = model.graph
+    look = [node for node in graph.node if node.op_type == "If" and node.input[0] == LOOK]
+    if not look:
+        alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        return (alone.SerializeToString(),)
+    inside = look[0].attribute[0].g if look[0].attribute[0].name == "then_branch" else look[0].attribute[1].g
+    wide, more = _width(graph.output[0]), _width(inside.output[0])
+    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in graph.node if n.name not in _JOINTS]
+    for node in nodes:
+        node.output[:] = ["features" if name == "first" else name for name in node.output]
+        node.input[:] = ["features" if name == "first" else name for name in node.input]
+    crops = [value for value in graph.input if value.name != LOOK]
+    eyes = (
+        helper.make_graph(nodes, "first", crops, [_rows("features", wide - more)], list(graph.initializer)),
+        helper.make_graph(list(inside.node), "second", crops, list(inside.output), list(inside.initializer)),
+    )
+    made = (
+        helper.make_model(eye, opset_imports=model.opset_import, ir_version=model.ir_version) for eye in eyes
+    )
+    return tuple(eye.SerializeToString() for eye in made)
 
 
 def _zeros(width: int) -> onnx.GraphProto:

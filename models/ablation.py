@@ -2,9 +2,9 @@
 
     python -m models.ablation --data DIR --prepared PREPARED --out DIR [--core-minutes 3] [--size 128]
 
-Each run is the default's encoder from its usual start, with the same budget and the same seed; it may be stopped
-and run again. The figure is the AUC over crops of people held apart, by family and by FaceForensics++ method. The
-folders that are never trained on are reported beside them; nothing is chosen by those.
+Each run is the default's encoder from its usual start, with the same budget and the same seed; it may be
+stopped and run again. The figure is the AUC over crops of people held apart, by family and by FaceForensics++
+method. The folders that are never trained on are reported beside them; nothing is chosen by those.
 """
 
 import argparse

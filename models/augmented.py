@@ -1,4 +1,4 @@
-"""Test-time augmentation: an encoder that looks at each crop more than once and gives the mean of what it saw."""
+"""Test-time augmentation: an encoder that looks at each crop more than once, and gives the mean."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,7 +33,9 @@ class Augmented(nn.Module):
         super().__init__()
         unknown = set(names) - set(AUGMENTS)
         if unknown:
-            raise ValueError(f"no augmentation is called {', '.join(sorted(unknown))}; there are {', '.join(AUGMENTS)}")
+            raise ValueError(
+                f"no augmentation is called {', '.join(sorted(unknown))}; there are {', '.join(AUGMENTS)}"
+            )
         self.encoder, self.names = encoder, tuple(names)
 
     def forward(self, crops: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from models.metrics import threshold_at
 
-# False-positive rates over held-apart windows of real faces at which each state begins and ends. The alert's is
-# one in an hour of seconds; so few windows do not tell that, their tail does (see `tail_at`).
+# False-positive rates over held-apart windows of real faces at which each state begins and ends. The
+# alert's is one in an hour of seconds; so few windows do not tell that, their tail does (see `tail_at`).
 RATES = {"suspicious_on": 0.05, "suspicious_off": 0.10, "alert_on": 1 / 3600, "alert_off": 0.01}
 TAIL = 0.2  # share of the windows that the tail is fitted on
 GAP = 0.05  # at least, between `on` and `off`: hysteresis needs some room

@@ -2,8 +2,9 @@
 
     python -m models.combine CHECKPOINT… --data DIR --prepared PREPARED --out FILE.pt [--augment flip,closer]
 
-The checkpoints are detector.pt files of models.train. Several become an ensemble: the mean of their calibrated
-logits. `--augment` lets the encoder look at changed copies of each crop too. FILE.pt is exported as any other.
+The checkpoints are detector.pt files of models.train. Several become an ensemble: the mean of their
+calibrated logits. `--augment` lets the encoder look at changed copies of each crop too. FILE.pt is exported
+as any other.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Several detectors as one: each member resizes the crop for itself, and their calibrated logits are averaged."""
+"""Several detectors as one: each resizes the crop for itself, and their calibrated logits are averaged."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,16 @@ from models.crop import CropSpec
 class Resized(nn.Module):
     """A member's encoder, fed with crops that were cut and normalised for another."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, encoder: nn.Module, given: CropSpec, wanted: CropSpec) -> None:
         """Raises ValueError where the margins differ: then the crops show another part of the head."""
         super().__init__()
         if given.margin != wanted.margin:
-            raise ValueError(f"members see margins of {given.margin} and {wanted.margin}; one crop cannot serve both")
+            raise ValueError(
+                f"members see margins of {given.margin} and {wanted.margin}; one crop cannot serve both"
+            )
         self.encoder, self.size, self.same = encoder, wanted.size, given.size == wanted.size
         scale, shift = renormalised(given, wanted)
         self.register_buffer("scale", scale, persistent=False)
@@ -25,7 +30,9 @@ class Resized(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, D)."""
         if not self.same:
-            crops = functional.interpolate(crops, (self.size, self.size), mode="bilinear", align_corners=False)
+            crops = functional.interpolate(
+                crops, (self.size, self.size), mode="bilinear", align_corners=False
+            )
         return self.encoder(crops * self.scale + self.shift)
 
 

@@ -1,10 +1,12 @@
 """Join the cues into one verdict, fitted and calibrated on people that no training has seen.
 
-    python -m models.fuse RUN/detector.pt --data DIR --prepared PREPARED --recogniser vggface2.pt --out RUN/fused.pt
+    python -m models.fuse RUN/detector.pt --data DIR --prepared PREPARED --recogniser vggface2.pt \\
+        --out RUN/fused.pt
 
 RUN/detector.pt is what models.train wrote: the first eye and its temporal head. The recogniser comes from
 models.vggface2, PREPARED/identity.npz from models.fit_agreement. `--only artefacts` or `--only identity`
-writes a detector of one cue, to be measured alone. What the second eye saw is kept beside OUT, for the next fit.
+writes a detector of one cue, to be measured alone. What the second eye saw is kept beside OUT, for the next
+fit.
 """
 
 import argparse
@@ -63,9 +65,13 @@ def encode(networks: Networks, windows: Iterable[Window], spec: CropSpec, kept: 
         if len(done) % 25 == 0:
             sys.stderr.write(f"\r{len(done)} windows seen ")
             sys.stderr.flush()
-            np.savez(kept, **known)
-    np.savez(kept, **seen)
+            _keep(kept, known)
+    _keep(kept, seen)
     return done
+
+
+def _keep(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
+    np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
 def is_swap(source: str) -> bool:
@@ -75,7 +81,7 @@ def is_swap(source: str) -> bool:
 
 @torch.no_grad()
 def fit(head: FusedHead, held: list[Encoded], only: str) -> dict[str, Any]:
-    """Set the head's scales and shifts: each cue's Platt fit, on the fakes that it can see. Returns figures."""
+    """Set the head's scales and shifts: each cue's Platt fit, on the fakes that it can see."""
     features, weights, _ = padded(held)
     cues = head.cues(features, weights).numpy().astype(np.float64)  # (N, 2)
     labels = np.array([w.label for w in held])
@@ -97,7 +103,9 @@ def windows_of(pairs: Pairs, stills: int) -> Iterator[Window]:
         yield from nth(jobs, SEED, pairs, number)
 
 
-def fused(state: dict[str, Any], recogniser: Path, agreement: Path) -> tuple[dict[str, Any], Networks, FusedHead]:
+def fused(
+    state: dict[str, Any], recogniser: Path, agreement: Path
+) -> tuple[dict[str, Any], Networks, FusedHead]:
     """The checkpoint with a second eye and a fused head, not yet fitted.
 
     Raises KeyError or RuntimeError for files that are none of ours.
@@ -119,7 +127,9 @@ def fused(state: dict[str, Any], recogniser: Path, agreement: Path) -> tuple[dic
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m models.fuse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m models.fuse",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("checkpoint", type=Path, help="RUN/detector.pt")
     parser.add_argument("--data", type=Path, required=True)

@@ -19,6 +19,9 @@ IDENTITY = VIEWS * EMBEDDING  # features that the second eye gives
 class FusedHead(nn.Module):
     """A temporal head over the first eye's features, an agreement over the second's, and their union."""
 
+    scales: Tensor
+    shifts: Tensor
+
     def __init__(self, features: int) -> None:
         """features: of both eyes. Raises ValueError where the second's do not fit in."""
         super().__init__()

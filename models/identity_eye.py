@@ -19,6 +19,10 @@ SCALE = 1.0  # of the ellipse
 class IdentityEye(nn.Module):
     """Embeddings of the whole crop, of the inner face and of its surroundings."""
 
+    masks: Tensor
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, recogniser: nn.Module, crop: CropSpec) -> None:
         """recogniser: (N, 3, 160, 160) to unit vectors (N, E). crop: how the crops were cut and normalised.
 
@@ -27,7 +31,9 @@ class IdentityEye(nn.Module):
         """
         super().__init__()
         if crop.margin != SPEC.margin:
-            raise ValueError(f"the recogniser's views are cut with a margin of {SPEC.margin}, not {crop.margin}")
+            raise ValueError(
+                f"the recogniser's views are cut with a margin of {SPEC.margin}, not {crop.margin}"
+            )
         self.recogniser = recogniser
         mask = torch.from_numpy(ellipse(SPEC, SCALE))[None, None]
         self.register_buffer("masks", torch.cat([torch.ones_like(mask), mask, 1 - mask]), persistent=False)
@@ -36,7 +42,7 @@ class IdentityEye(nn.Module):
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """(N, 3, S, S) RGB as the first eye takes them -> (N, 3 * E), each view's embedding at unit length."""
+        """(N, 3, S, S) RGB as the first eye takes them -> (N, 3 * E), embeddings at unit length."""
         size = (SPEC.size, SPEC.size)
         faces = functional.interpolate(crops, size, mode="bilinear", align_corners=False)
         faces = faces * self.scale + self.shift

@@ -1,4 +1,4 @@
-"""Sets of crops by kind of fake, of people never trained on: what ablations and transfers are measured with."""
+"""Sets of crops by kind of fake, of people never trained on, for ablations and transfers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +33,15 @@ def made_probes(pairs: Pairs, count: int) -> list[Probe]:
             face = pairs.stills.face(int(index))
             fake = maker(face, pairs.donor(face, rng, str(pairs.stills.names[index])), rng)
             made.append(degraded_pair(face, fake, pairs.spec, rng))
-        found.append(Probe(family, np.stack([real for real, _ in made]), np.stack([fake for _, fake in made])))
+        found.append(
+            Probe(family, np.stack([real for real, _ in made]), np.stack([fake for _, fake in made]))
+        )
     return found
 
 
 def method_probes(pairs: Pairs, frames: int, training: bool = False) -> list[Probe]:
-    """For each method of FaceForensics++, frames of its fakes and of all originals, of one side of the split."""
-    clips = [
-        c for c in pairs.clips if folder_of(c.name) == FACEFORENSICS and is_training(c.name) == training
-    ]
+    """For each method of FaceForensics++, frames of its fakes and of all originals, on one side."""
+    clips = [c for c in pairs.clips if folder_of(c.name) == FACEFORENSICS and is_training(c.name) == training]
     real = [crop for c in clips if not is_fake(c.name) for crop in _frames(pairs, c, frames)]
     fakes: dict[str, list[Crops]] = {}
     for clip in (c for c in clips if is_fake(c.name)):

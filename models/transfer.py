@@ -1,10 +1,11 @@
-"""How well one kind of fake teaches another: frozen features, a new last layer for each kind, all tried on all.
+"""How well one kind of fake teaches another: frozen features, a new last layer each, all tried on all.
 
     python -m models.transfer RUN/detector.pt --data DIR --prepared PREPARED [--json FILE]
 
-As MesoNet and others have asked it of generators: the encoder stays as it is, a ridge logistic regression on its
-features learns one kind (a family of made fakes, or a method of FaceForensics++, of the training people), and is
-measured on every kind of the people held apart. Rows learn, columns are asked; the figure is the AUC over crops.
+As MesoNet and others have asked it of generators: the encoder stays as it is, a ridge logistic regression on
+its features learns one kind (a family of made fakes, or a method of FaceForensics++, of the training people),
+and is measured on every kind of the people held apart. Rows learn, columns are asked; the figure is the AUC
+over crops.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from models.crop import CropSpec
 from models.dataset import Mix, Pairs
+from models.fakes import Fakes
 from models.family import restore
 from models.metrics import auc
 from models.probes import Probe, made_probes, method_probes, validation_probes
@@ -65,9 +67,8 @@ def lessons(pairs: Pairs, count: int) -> list[Probe]:
     found = []
     assert pairs.fakes is not None
     for family in pairs.fakes.makers:
-        only = replace(pairs, fakes=pairs.fakes.of({family: pairs.fakes.makers[family]}))
-        only.mix = replace(only.mix, labelled=0.0)
-        only.__post_init__()
+        alone = Fakes.of({family: pairs.fakes.makers[family]})
+        only = replace(pairs, mix=replace(pairs.mix, labelled=0.0, families=(family,)), fakes=alone)
         rng = np.random.default_rng(3)
         made = [only.pair(rng) for _ in range(count)]
         found.append(Probe(family, np.stack([r for r, _ in made]), np.stack([f for _, f in made])))
@@ -84,7 +85,8 @@ def matrix(
         real, fake = (features_of(encoder, side, spec) for side in (lesson.real, lesson.fake))
         weights, mean = last_layer(real, fake)
         result[lesson.name] = {
-            name: round(auc((r - mean) @ weights, (f - mean) @ weights), 3) for name, (r, f) in answers.items()
+            name: round(auc((r - mean) @ weights, (f - mean) @ weights), 3)
+            for name, (r, f) in answers.items()
         }
     return result
 

@@ -65,7 +65,9 @@ def test_it_looks_where_it_is_told_and_equals_pytorch(checkpoint: Path, detector
     assert np.abs(got - wanted).max() <= TOLERANCE
     assert not got[~closely, FIRST:].any()
     assert np.allclose(np.linalg.norm(got[closely, FIRST:].reshape(2, 3, -1), axis=-1), 1, atol=1e-5)
-    assert np.abs(detector.encode(crops)[closely] - got[closely]).max() <= TOLERANCE  # untold, it looks at all
+    assert (
+        np.abs(detector.encode(crops)[closely] - got[closely]).max() <= TOLERANCE
+    )  # untold, it looks at all
     assert detector.encode(crops[:0], closely[:0]).shape == (0, FIRST + IDENTITY)
 
 
