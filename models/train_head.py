@@ -23,6 +23,7 @@ from models.trainer import Trainer
 
 SAVE_EVERY = 50  # jobs
 ENOUGH = 50  # real windows of videos: with so many the thresholds are theirs alone, moving stills left out
+FLAT = 1e4  # spreads of the logits in a temperature that lets every probability be 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +149,23 @@ def logits_of(head: nn.Module, windows: list[Encoded]) -> NDArray[np.float64]:
 def calibrate(head: nn.Module, held: list[Encoded]) -> dict[str, Any]:
     """Temperature, bias and thresholds on held-apart windows, with the figures that they give there.
 
-    Accuracy and log-loss weigh both sides alike, at even odds. Raises ValueError where the logits do not rise
-    with the label: such a detector learnt nothing that holds for other people. Figures that lack a side
-    are left out.
+    Accuracy and log-loss weigh both sides alike, at even odds. Where logits do not rise with the label the
+    detector learnt nothing that holds for other people: its probabilities are then all but 0.5, which is the
+    best that a rising curve can make of it, in the same order as before, and `rises` is false. Raises
+    ValueError without a window of a real face. Figures that lack a side are left out.
     """
     logits, labels = logits_of(head, held), np.array([w.label for w in held])
-    temperature, bias = fit_platt(logits, labels)
+    rises = True
+    try:
+        temperature, bias = fit_platt(logits, labels)
+    except ValueError:
+        rises, temperature, bias = False, FLAT * max(float(logits.std()), 1.0), 0.0
     scores = probability(logits, temperature, bias)
     made = np.array([w.source.startswith("still:") for w in held])
     counts = ~made if (~made & (labels == 0)).sum() >= ENOUGH else np.ones(len(held), bool)
     pairs = thresholds(scores[counts & (labels == 0)])
     figures = {
+        "rises": rises,
         "window_auc": round(auc(scores[labels == 0], scores[labels == 1]), 4),
         "window_auc_videos": round(auc(scores[~made & (labels == 0)], scores[~made & (labels == 1)]), 4),
         "window_auc_made": round(auc(scores[made & (labels == 0)], scores[made & (labels == 1)]), 4),

@@ -28,7 +28,9 @@ def keras() -> dict[str, np.ndarray]:
 
     def layer(conv: str, norm: str, kernel: int, width_in: int, width: int) -> None:
         shape = (kernel, kernel, width_in, width)
-        found[f"{conv}/kernel"] = rng.standard_normal(shape, np.float32) / np.sqrt(kernel**2 * width_in)
+        found[f"{conv}/kernel"] = rng.standard_normal(shape, np.float32) * np.float32(
+            (kernel**2 * width_in) ** -0.5
+        )
         for name, low, high in (
             (f"{conv}/bias", -1, 1),
             (f"{norm}/gamma", 0.5, 1),

@@ -20,6 +20,7 @@ from models.dataset import Mix, Pairs, Stills, held_stills, load_clips  # noqa: 
 from models.efficientnet_lite import EfficientNetLite0, imagenet_trunk  # noqa: E402
 from models.exam import Exam  # noqa: E402
 from models.fakes import FacePicture, Fakes  # noqa: E402
+from models.mean_head import MeanHead  # noqa: E402
 from models.metrics import auc, balanced_accuracy, balanced_log_loss, threshold_at  # noqa: E402
 from models.recipes import Recipe, recipe_for  # noqa: E402
 from models.splits import is_fake, is_training  # noqa: E402
@@ -294,10 +295,27 @@ def test_the_head_learns_and_calibrates() -> None:
     assert found["held_apart"]["window_auc"] > 0.9
     assert found["held_apart"]["accuracy"] > 0.8
     assert found["held_apart"]["log_loss"] < 0.5
+    assert found["held_apart"]["rises"]
     pairs = found["thresholds"]
     assert pairs["alert_off"] < pairs["alert_on"]
     assert pairs["suspicious_off"] < pairs["suspicious_on"] <= pairs["alert_on"]
     assert found["held_apart"]["alert_on_false_rate"] <= 0.011
+
+
+def test_a_head_that_is_wrong_about_others_says_even_odds() -> None:
+    head = MeanHead(1).eval()
+    with torch.no_grad():
+        head.frame.weight.fill_(1.0)
+        head.frame.bias.zero_()
+    rng, ones = np.random.default_rng(0), np.ones(2, np.float32)
+    held = [
+        Encoded(rng.normal(1 - label, 1, (2, 1)).astype(np.float32), ones, label, "video")
+        for label in (0.0, 1.0) * 60
+    ]
+    found = calibrate(head, held)
+    assert not found["held_apart"]["rises"]
+    assert found["held_apart"]["window_auc"] < 0.3, "the order stays as it was"
+    assert found["held_apart"]["log_loss"] == pytest.approx(np.log(2), abs=1e-3)
 
 
 @pytest.mark.parametrize("length", [1, 2, 50])
