@@ -1,4 +1,4 @@
-"""Puts the figures of a report card into a detector's own card: `python -m export.figures FILE.onnx FIGURES.json`.
+"""Puts a report card's figures into a detector's own card: `python -m export.figures FILE.onnx FIGURES.json`.
 
 FIGURES.json is what `python -m models.evaluate --json` wrote of that very file; the networks are not touched.
 """

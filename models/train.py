@@ -197,9 +197,7 @@ def main(argv: list[str] | None = None) -> None:
     head = train_head(trainer, windows, head_recipe)
     found = calibrate(head, held)
     if not found["held_apart"]["rises"]:
-        sys.stderr.write(
-            "\nwhat it learnt does not hold for other people: every face scores 0.5; train longer"
-        )
+        sys.stderr.write(f"\nwhat it learnt does not hold for other people: every face scores 0.5; {FURTHER}")
     sys.stderr.write(f"\n{json.dumps(found, indent=1)}\n")
     trained = {**asdict(head_recipe), **cost}
     save_detector(args.out / "detector.pt", trainer, head, trained, found, opened(), args.version)
