@@ -260,6 +260,7 @@ def test_folders_and_their_files(tmp_path: Path) -> None:
     (tmp_path / "real" / "face.jpg").touch()
     with pytest.raises(ValueError, match="twice"):
         items_of(tmp_path)
+    (tmp_path / "real" / "face.jpg").unlink()
     (tmp_path / "c40" / "fake" / "Swap" / "183_253.MP4").unlink()
     with pytest.raises(ValueError, match="real/ and fake/"):
         items_of(tmp_path)
