@@ -291,7 +291,7 @@ def test_the_head_learns_and_calibrates() -> None:
         return made
 
     head = train_head(trainer, windows(160), HeadRecipe(epochs=10, batch=32))
-    found = calibrate(head, windows(200))
+    found = calibrate(head, windows(1200))  # enough reals that 1 % of them is no matter of the tail's fit
     assert found["held_apart"]["window_auc"] > 0.9
     assert found["held_apart"]["accuracy"] > 0.8
     assert found["held_apart"]["log_loss"] < 0.5
@@ -299,7 +299,7 @@ def test_the_head_learns_and_calibrates() -> None:
     pairs = found["thresholds"]
     assert pairs["alert_off"] < pairs["alert_on"]
     assert pairs["suspicious_off"] < pairs["suspicious_on"] <= pairs["alert_on"]
-    assert found["held_apart"]["alert_on_false_rate"] <= 0.03  # 1 % of 100, read from the tail's fit
+    assert found["held_apart"]["alert_on_false_rate"] <= 0.011
 
 
 def test_a_head_that_is_wrong_about_others_says_even_odds() -> None:
