@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import cv2
@@ -29,6 +30,16 @@ class _Made(Dataset[tuple[Piece, float]], Generic[Piece]):
 
 def _as_it_is(made: Any) -> Any:
     return made
+
+
+def _asked(ask: Callable[[Pairs], Piece], pairs: Pairs, number: int) -> Piece:
+    return ask(pairs)
+
+
+def elsewhere(open_pairs: Callable[[], Pairs], ask: Callable[[Pairs], Piece]) -> Piece:
+    """ask(pairs) in a process of its own, so that this one never holds the videos, which take gigabytes."""
+    ((answer, _),) = ahead(open_pairs, partial(_asked, ask), range(1))
+    return answer
 
 
 def ahead(

@@ -25,13 +25,15 @@ def save_detector(
     head: nn.Module,
     head_training: dict[str, Any],
     found: dict[str, Any],
-    pairs: Pairs,
+    learnt_from: dict[str, Any],
     version: str,
 ) -> None:
-    """found: what models.train_head.calibrate gave; head_training: the head's recipe and cost."""
+    """Write all that `python -m export` needs.
+
+    head_training: the head's recipe and cost; found: what models.train_head.calibrate gave; learnt_from: what
+    `about` says of the data.
+    """
     recipe, encoder = trainer.recipe, trainer.averaged().encoder
-    folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
-    own = all(is_own(name) for name in folders) and all("/" in str(name) for name in pairs.stills.names)
     state: dict[str, Any] = {
         "network": recipe.network,
         "temporal": recipe.head,
@@ -52,19 +54,31 @@ def save_detector(
                 "crops_seen": 2 * recipe.pairs * trainer.step,
                 "core_minutes_used": round(trainer.spent.total / 60, 2),
                 "core_minutes_of_learning": round(trainer.spent.core_seconds / 60, 2),
-                "mix": asdict(pairs.mix),
-                "families": dict(pairs.fakes.odds),
+                "mix": learnt_from["mix"],
+                "families": learnt_from["families"],
                 "bfloat16": trainer.machine.bfloat16,
             },
             "head": head_training,
-            "data": folders if own else ["LFW", "UTKFace", "portraits", *folders],
-            "terms": OWN_TERMS if own else TERMS,
+            "data": learnt_from["data"],
+            "terms": OWN_TERMS if learnt_from["own"] else TERMS,
         },
     }
-    if own:
+    if learnt_from["own"]:
         state["license"] = "as who trained it says"
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
+
+
+def about(pairs: Pairs) -> dict[str, Any]:
+    """What the card says of the data: its mix, the odds of the families of fakes, and where it comes from."""
+    folders = sorted({folder_of(c.name) for c in pairs.clips if is_training(c.name)})
+    own = all(is_own(name) for name in folders) and all("/" in str(name) for name in pairs.stills.names)
+    return {
+        "mix": asdict(pairs.mix),
+        "families": dict(pairs.fakes.odds),
+        "data": folders if own else ["LFW", "UTKFace", "portraits", *folders],
+        "own": own,
+    }
 
 
 def parameters(network: nn.Module) -> int:

@@ -18,17 +18,17 @@ import cv2
 import numpy as np
 import torch
 
-from models.ahead import ahead
+from models.ahead import ahead, elsewhere
 from models.budget import ENCODER_SHARE, Budget, Progress, Spent
 from models.clips import Window
 from models.curves import draw
 from models.dataset import Mix, Pairs
 from models.exam import Exam
 from models.recipes import HEAD_RATES, HEADS, ROWS, Recipe, recipe_for
-from models.save import save_detector
+from models.save import about, save_detector
 from models.train_head import Encoded, HeadRecipe, calibrate, encode_all, train_head
 from models.trainer import Machine, Trainer
-from models.windows import Job, held_jobs, nth, training_jobs
+from models.windows import Job, all_jobs, nth
 
 EXAMS = 12  # in a run
 SAVE_EVERY = 100  # steps
@@ -87,10 +87,9 @@ def encode_windows(
     trainer: Trainer, opened: Callable[[], Pairs], out: Path, workers: int = 1
 ) -> tuple[list[Encoded], list[Encoded], dict[str, float]]:
     """The head's windows and the held-apart ones, encoded, with the core-minutes that the former took."""
-    recipe, pairs = trainer.recipe, opened()
-    jobs = training_jobs(pairs, recipe.stills, recipe.seed)
-    held = held_jobs(pairs, max(LEAST_HELD, recipe.stills // 3))
-    del pairs
+    recipe = trainer.recipe
+    held_stills = max(LEAST_HELD, recipe.stills // 3)
+    jobs, held = elsewhere(opened, partial(all_jobs, recipe.stills, held_stills, recipe.seed))
     minutes = recipe.core_minutes
     left = None if minutes is None else Budget(core_seconds=(1 - ENCODER_SHARE) * minutes * 60)
 
@@ -191,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"models.train: {error}") from error
     if trainer.share < 1:
-        train_encoder(trainer, opened, Exam.make(opened()), args.out, args.workers)
+        train_encoder(trainer, opened, elsewhere(opened, Exam.make), args.out, args.workers)
     windows, held, cost = encode_windows(trainer, opened, args.out, args.workers)
     head_recipe = HeadRecipe(rate=HEAD_RATES[trainer.recipe.head])
     head = train_head(trainer, windows, head_recipe)
@@ -200,7 +199,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.stderr.write(f"\nwhat it learnt does not hold for other people: every face scores 0.5; {FURTHER}")
     sys.stderr.write(f"\n{json.dumps(found, indent=1)}\n")
     trained = {**asdict(head_recipe), **cost}
-    save_detector(args.out / "detector.pt", trainer, head, trained, found, opened(), args.version)
+    save_detector(
+        args.out / "detector.pt", trainer, head, trained, found, elsewhere(opened, about), args.version
+    )
 
 
 if __name__ == "__main__":

@@ -69,6 +69,11 @@ def held_jobs(pairs: Pairs, stills: int) -> list[Job]:
     return jobs
 
 
+def all_jobs(stills: int, held: int, seed: int, pairs: Pairs) -> tuple[list[Job], list[Job]]:
+    """The training jobs and the held-apart ones."""
+    return training_jobs(pairs, stills, seed), held_jobs(pairs, held)
+
+
 def nth(jobs: list[Job], seed: int, pairs: Pairs, number: int) -> list[Window]:
     """Job `number`, made: the same for every network."""
     return make(pairs, jobs[number], (seed, 2, number))

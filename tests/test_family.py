@@ -18,7 +18,7 @@ from models.family import ENCODERS, HEADS  # noqa: E402
 from models.lstm_head import LstmHead  # noqa: E402
 from models.recipes import HEADS as TRAINED_HEADS  # noqa: E402
 from models.recipes import ROWS, Recipe, recipe_for  # noqa: E402
-from models.save import save_detector  # noqa: E402
+from models.save import about, save_detector  # noqa: E402
 from models.train_head import Encoded, HeadRecipe, train_head  # noqa: E402
 from models.trainer import Machine, Trainer  # noqa: E402
 from tests.drawn_faces import write_data  # noqa: E402
@@ -77,12 +77,14 @@ def test_a_row_learns_exports_and_scores(name: str, folders: tuple[Path, Path], 
     assert np.mean(moved) > 0.95, "layers that do not learn"
     crops = pairs.batch(0)[0]
     head = train_head(trainer, windows_of(trainer, crops), HeadRecipe(epochs=1, batch=2))
-    save_detector(tmp_path / "detector.pt", trainer, head, {}, FOUND, pairs, "0.0.1")
+    save_detector(tmp_path / "detector.pt", trainer, head, {}, FOUND, about(pairs), "0.0.1")
 
     card = convert(tmp_path / "detector.pt", tmp_path / "detector.onnx")  # raises unless equal to 1e-4
     assert card.name == f"{name}_{ROWS[name].head}"
     training = card.training
     assert training["encoder"]["crops_seen"] == 8
+    assert training["encoder"]["families"] == pairs.fakes.odds
+    assert "faceforensics" in training["data"]
     assert training["parameters"]["encoder"] == PARAMETERS.get(name, training["parameters"]["encoder"])
     detector = open_detector(tmp_path / "detector.onnx")
     features = detector.encode(crops)

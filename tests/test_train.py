@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the [train] extra is not installed")
 
+from models.ahead import elsewhere  # noqa: E402
 from models.budget import ENCODER_SHARE, Budget, Spent, rate_at  # noqa: E402
 from models.calibrate import fit_platt, probability, thresholds  # noqa: E402
 from models.clips import Window, labelled_window, moving_still, still_windows, video_windows  # noqa: E402
@@ -130,7 +131,7 @@ def test_an_unbroken_run_and_a_resumed_one_are_the_same(folders: tuple[Path, Pat
 def test_the_encoder_learns_and_is_examined(folders: tuple[Path, Path], tmp_path: Path) -> None:
     torch.set_num_threads(1)
     opened = partial(open_pairs, folders)
-    exam = Exam.make(opened(), frames=2, made=2)
+    exam = elsewhere(opened, partial(Exam.make, frames=2, made=2))
     trainer = Trainer(RECIPE)
     batch, labels = opened().batch(0)
     before = _loss(trainer, batch, labels)
