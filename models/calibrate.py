@@ -23,8 +23,9 @@ def fit_platt(
     positives, negatives = max(labels.sum(), 1), max((1 - labels).sum(), 1)
     target = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     weight = np.where(labels > 0, 0.5 / positives, 0.5 / negatives)
-    x = np.stack([logits, np.ones_like(logits)], 1)
-    theta = np.array([1.0 / max(float(np.std(logits)), 1e-3), 0.0])
+    middle, spread = float(logits.mean()), max(float(logits.std()), 1e-9)
+    x = np.stack([(logits - middle) / spread, np.ones_like(logits)], 1)  # Newton's steps know no other unit
+    theta = np.array([1.0, 0.0])
     for _ in range(rounds):
         p = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))
         gradient = x.T @ (weight * (p - target)) + 1e-4 * theta
@@ -35,7 +36,7 @@ def fit_platt(
             break
     if theta[0] <= 0:
         raise ValueError("the logits do not rise with the label: nothing to calibrate")
-    return float(1 / theta[0]), float(theta[1])
+    return float(spread / theta[0]), float(theta[1] - theta[0] * middle / spread)
 
 
 def probability(logits: NDArray, temperature: float, bias: float) -> NDArray[np.float64]:

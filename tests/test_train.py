@@ -339,6 +339,8 @@ def test_calibration_recovers_known_odds() -> None:
     assert temperature == pytest.approx(2, rel=0.05)
     assert bias == pytest.approx(-0.4 + shift, abs=0.08)
     assert probability(np.array([0.0]), 1.0, 0.0)[0] == 0.5
+    small, moved = fit_platt(logits / 1e4 + 3, labels)  # of a network that has hardly begun
+    assert (small, moved) == (pytest.approx(temperature / 1e4), pytest.approx(bias - 3 / small))
     with pytest.raises(ValueError, match="do not rise"):
         fit_platt(-logits, labels)
 
