@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from export.card import Card
 from export.detector import Detector, open_detector
 from export.errors import ModelError
-from models.crop import CropSpec, crop_face
-from models.identity_exam import MADE_MARGIN, items_of
+from models.crop import cut_again
+from models.identity_exam import items_of
 from models.report import report_card
 from models.splits import is_training
 from models.watched import Item, Sample, Watched
@@ -52,18 +52,12 @@ class Track:
                     )
         return max(tracks, key=lambda track: len(track.times), default=None)
 
-    def cut(self, spec: CropSpec) -> NDArray[np.uint8]:
-        """The crops cut again as a detector takes them: (N, S, S, 3)."""
-        low, high = (self.crops.shape[1] / 2 * (1 + sign / MADE_MARGIN) for sign in (-1, 1))
-        box = np.array([low, low, high, high], np.float32)
-        return np.stack([crop_face(crop, box, spec) for crop in self.crops])
-
 
 def scores(detector: Detector, track: Track) -> tuple[Sample, ...]:
     """What the head says of each window of a track."""
     card = detector.card
     every = card.second.every if card.second else 1
-    features = detector.encode(track.cut(card.crop), np.arange(len(track.times)) % every == 0)
+    features = detector.encode(cut_again(track.crops, card.crop), np.arange(len(track.times)) % every == 0)
     found = []
     for now, begin, end in windows(track.times, card):
         said = detector.score(features[None, begin:end], track.weights[None, begin:end])

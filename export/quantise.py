@@ -31,13 +31,12 @@ from export.card import CARD_KEY, Card
 from export.errors import ModelError
 from export.join import join, part
 from export.session import open_session
-from models.crop import CropSpec, crop_face, to_input
+from models.crop import CropSpec, cut_again, to_input
 
 CALIBRATION, CHECK = 128, 64  # crops
 BATCH = 4
 PERCENTILE = 99.999  # of the activations' histogram that the int8 range covers
 FEW = 256  # numbers: smaller constants stay float32
-MADE_MARGIN = 1.6  # stream.crops's
 
 Pixels = NDArray[np.uint8]
 Shrink = Callable[[bytes, NDArray[np.float32]], bytes]
@@ -172,15 +171,7 @@ def some_crops(folder: Path, spec: CropSpec, count: int) -> Pixels:
     if sum(map(len, tracks)) < count:
         raise ValueError(f"{folder} holds fewer than the {count} crops that are needed")
     order = np.random.default_rng(0).permutation(len(found))[:count]
-    return np.stack([_cut(found[i], spec) for i in order])
-
-
-def _cut(crop: Pixels, spec: CropSpec) -> Pixels:
-    """A crop of stream.crops, cut again as the detector takes it."""
-    size = crop.shape[0]
-    half = size / MADE_MARGIN / 2
-    box = np.array([size / 2 - half] * 2 + [size / 2 + half] * 2, np.float32)
-    return crop_face(crop, box, spec)
+    return cut_again(np.stack([found[i] for i in order]), spec)
 
 
 def main() -> int:

@@ -23,14 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.crop import CropSpec, crop_face
+from models.crop import CropSpec, cut_again
 from models.family import Networks, restore
 from models.metrics import auc
 
 LEVELS = (1, 2, 4)  # eps, of 255
 STEPS, REACH = 10, 2.5  # PGD's steps, and their sum over eps
 LENGTH = 16  # crops of a window
-MADE_MARGIN = 1.6  # stream.crops's
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +123,7 @@ def _usable(track: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 def _pixels(crops: NDArray[np.uint8], spec: CropSpec) -> Tensor:
     """Crops (T, M, M, 3) BGR of stream.crops's margin as the encoder's pixels (T, 3, S, S) RGB in [0, 1]."""
-    made = crops.shape[1]
-    low, high = (made / 2 * (1 + sign / MADE_MARGIN) for sign in (-1, 1))
-    box = np.array([low, low, high, high], np.float32)
-    cut = np.stack([crop_face(crop, box, spec) for crop in crops])[..., ::-1].transpose(0, 3, 1, 2)
+    cut = cut_again(crops, spec)[..., ::-1].transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(cut, np.float32) / 255)
 
 

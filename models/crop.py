@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB values in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
+KEPT_MARGIN = 1.6  # of the crops that are kept in files (stream.crops): room for any detector's margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,13 @@ def crop_face(image: NDArray[np.uint8], box: NDArray[np.float32], spec: CropSpec
         patch = cv2.copyMakeBorder(patch, *pads, cv2.BORDER_REPLICATE)
     how = cv2.INTER_AREA if n > spec.size else cv2.INTER_LINEAR
     return cv2.resize(patch, (spec.size, spec.size), interpolation=how)
+
+
+def cut_again(kept: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.uint8]:
+    """Crops of KEPT_MARGIN, cut as a detector takes them: (N, M, M, 3) uint8 BGR to (N, S, S, 3)."""
+    low, high = (kept.shape[1] / 2 * (1 + sign / KEPT_MARGIN) for sign in (-1, 1))
+    box = np.array([low, low, high, high], np.float32)
+    return np.stack([crop_face(crop, box, spec) for crop in kept])
 
 
 def to_input(crops: NDArray[np.uint8], spec: CropSpec) -> NDArray[np.float32]:

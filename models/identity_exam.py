@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.agreement import Agreement
-from models.crop import CropSpec, crop_face
+from models.crop import CropSpec, cut_again
 from models.decisions import wilson_interval
 from models.identity_eye import VIEWS, IdentityEye
 from models.inception_resnet_v1 import EMBEDDING, load_embedder
@@ -34,7 +34,6 @@ from models.trainer import to_tensor
 from models.watched import Item, Watched, pairs_of
 
 SPEC = CropSpec(192, 1.3)  # the crops that the live system gives to both eyes
-MADE_MARGIN = 1.6  # stream.crops's
 STEP, PER_WINDOW = 0.5, 4  # s between two looks, and looks in two seconds
 Look = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # crops (T, S, S, 3) BGR -> (T, 3, E)
 
@@ -70,13 +69,7 @@ def looks_of(tracks: list[Path], seconds: float) -> tuple[NDArray[np.uint8], NDA
             best = saved["crops"][at], saved["weights"][at].astype(np.float32)
     if best is None:
         return np.zeros((0, SPEC.size, SPEC.size, 3), np.uint8), np.zeros(0, np.float32)
-    return np.stack([_cut(crop) for crop in best[0]]), best[1]
-
-
-def _cut(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A crop of stream.crops, cut again as the detector takes it."""
-    low, high = (crop.shape[0] / 2 * (1 + sign / MADE_MARGIN) for sign in (-1, 1))
-    return crop_face(crop, np.array([low, low, high, high], np.float32), SPEC)
+    return cut_again(best[0], SPEC), best[1]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ these are. Trained from scratch here: no weights of it could be had.
 import torch
 from torch import Tensor, nn
 
-from models.inception_resnet_v1 import BasicConv2d, Residual
+from models.inception_resnet_v1 import BasicConv2d, Reduction, Residual
 
 SIZE = 299  # px, of the paper; it takes any from 75 up
 FEATURES = 1536
@@ -31,20 +31,6 @@ class Mixed5b(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 192, H, W) -> (N, 320, H, W)."""
         return torch.cat([self.branch0(x), self.branch1(x), self.branch2(x), self.branch3(x)], 1)
-
-
-class Reduction(nn.Module):
-    """Branches of stride 2 beside a pooling, stacked (figures 7 and 18)."""
-
-    def __init__(self, branches: list[nn.Module]) -> None:
-        super().__init__()
-        self.branches = len(branches) + 1
-        for i, branch in enumerate([*branches, nn.MaxPool2d(3, 2)]):
-            self.add_module(f"branch{i}", branch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', (H - 1) // 2, (W - 1) // 2)."""
-        return torch.cat([self.get_submodule(f"branch{i}")(x) for i in range(self.branches)], 1)
 
 
 def block35() -> Residual:

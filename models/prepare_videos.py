@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.crop import KEPT_MARGIN
 from models.landmarks import Points, from_five
 from models.own_videos import OwnSet, beside
 from models.splits import KNOWN, folder_of, is_training
 
-CROP_SIZE, CROP_MARGIN, CROP_RATE = 256, 1.6, 8.0  # px, over the box's longer side, per second
+CROP_SIZE, CROP_MARGIN, CROP_RATE = 256, KEPT_MARGIN, 8.0  # px, over the box's longer side, per second
 MAX_SECONDS = 12.0  # of each video
 BESIDE = "beside.json"
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crop import CropSpec, crop_face
+from models.crop import KEPT_MARGIN, CropSpec, crop_face
 from stream.errors import FacewitnessError
 from stream.faces import FaceDetector
 from stream.quality import measure
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
     parser.add_argument("--out", type=Path, required=True, help="folder; made where it does not exist")
     parser.add_argument("--size", type=int, default=256, help="px, side of a crop (default 256)")
-    parser.add_argument("--margin", type=float, default=1.6, help="crop over face (default 1.6)")
+    parser.add_argument("--margin", type=float, default=KEPT_MARGIN, help="crop over face (%(default)g)")
     parser.add_argument("--rate", type=float, default=8.0, help="crops per second and track (default 8)")
     parser.add_argument("--min-face", type=float, default=60, help="px, the smallest (default 60)")
     given = parser.parse_args()
