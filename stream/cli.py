@@ -16,7 +16,7 @@ from types import FrameType
 
 from stream import logs
 from stream.analysis import Analysis
-from stream.config import PROVIDERS, Settings, add_flags, add_source, settings_from
+from stream.config import PROVIDERS, Settings, add_flags, add_options, settings_from
 from stream.errors import ConfigError, FacewitnessError, OutputError
 from stream.judge import Judge, Policy
 from stream.meter import Meter
@@ -203,7 +203,7 @@ def _slug(name: str) -> str:
 def _add_relay_flags(parser: argparse.ArgumentParser) -> None:
     from stream.relay.settings import RELAY_OPTIONS, RelaySettings
 
-    add_flags(parser, RELAY_OPTIONS, RelaySettings)
+    add_options(parser, RELAY_OPTIONS, RelaySettings)
 
 
 def _version() -> str:
@@ -225,7 +225,6 @@ def _parser() -> argparse.ArgumentParser:
         help="watch a camera, stream or file",
         epilog="Try `facewitness watch demo`. Exit codes stand in the README.",
     )
-    add_source(watching)
     add_flags(watching)
     relaying = commands.add_parser(
         "relay",

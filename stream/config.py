@@ -105,16 +105,15 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Give a parser what is to be watched."""
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the source and a flag for each option; unset flags stay out of the namespace."""
     parser.add_argument(
         "source", nargs="?", default=argparse.SUPPRESS, help="what to watch: a URL, file or camera"
     )
+    add_options(parser, OPTIONS, Settings)
 
 
-def add_flags(
-    parser: argparse.ArgumentParser, options: Mapping[str, Option] = OPTIONS, settings: type = Settings
-) -> None:
+def add_options(parser: argparse.ArgumentParser, options: Mapping[str, Option], settings: type) -> None:
     """Give a parser a flag for each option; unset flags stay out of the namespace.
 
     settings: the dataclass whose defaults the help tells.
