@@ -43,7 +43,7 @@ def track_json(view: TrackView, width: int, height: int) -> Message:
         "state": view.state.value,
         "score": None if score is None else _number(score.value, 4),
         "reason": reason or (view.quality.reason if view.quality is not None else ""),
-        "box": [left, top, round(right - left, 4), round(bottom - top, 4)],
+        "box": [left, top, max(round(right - left, 4), 0.0), max(round(bottom - top, 4), 0.0)],
     }
 
 
