@@ -1,19 +1,17 @@
 """The relay's HTTP application: routes, and what holds for every request."""
 
-import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
+from stream.relay.events import sse
 from stream.relay.limits import Full
 from stream.relay.registry import Registry
 from stream.relay.requests import ACCESS, REGISTRY, RequestError, need
@@ -25,7 +23,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NAME = "{name:[A-Za-z0-9._-]{1,64}}"
 PAGE = Path(str(files("stream.relay") / "page"))
-HEARTBEAT = 10.0  # s between two comment lines of the event stream
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'self'; media-src 'self' blob: mediastream:; object-src 'none'; base-uri 'none'; "
@@ -152,32 +149,7 @@ async def _healthy(request: web.Request) -> web.Response:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events, until the client goes."""
-    response = web.StreamResponse(headers=_SECURITY | {"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    messages = request.app[REGISTRY].hub.subscribe(request.query.get("stream"), asyncio.get_running_loop())
-    waiting = asyncio.ensure_future(anext(messages))
-    try:
-        await response.write(b": facewitness\n\n")
-        while True:
-            done, _ = await asyncio.wait({waiting}, timeout=HEARTBEAT)
-            if not done:
-                await response.write(b": still here\n\n")
-                continue
-            number, message = waiting.result()
-            waiting = asyncio.ensure_future(anext(messages))
-            await response.write(_event(number, message))
-    except (ConnectionError, StopAsyncIteration):
-        pass
-    finally:
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        await messages.aclose()
-    return response
-
-
-def _event(number: int, message: dict[str, Any]) -> bytes:
-    return f"event: {message['type']}\nid: {number}\ndata: {json.dumps(message)}\n\n".encode()
+    return await sse(request, request.app[REGISTRY].hub, request.query.get("stream"))
 
 
 def _file(name: str) -> Handler:
