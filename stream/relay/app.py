@@ -36,6 +36,11 @@ _SECURITY = {
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-store",
 }
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Max-Age": "600",
+}
 _HOSTS = web.AppKey("hosts", frozenset)  # names that a Host header may carry; empty: any
 _ORIGINS = web.AppKey("origins", frozenset)  # of other sites that may ask
 
@@ -81,7 +86,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors become JSON of one line, strangers are kept out, headers are added."""
     try:
         origin = _check_site(request)
-        response = await handler(request)
+        preflight = origin is not None and request.method == "OPTIONS"
+        response = web.Response(status=204, headers=_PREFLIGHT) if preflight else await handler(request)
     except RequestError as error:
         origin, response = None, _error(error.status, error.text, error.headers)
     except Refused as error:

@@ -43,6 +43,7 @@ class Channel:
         self.has_sound = False
         self.pictures = 0  # encoded by outputs that are gone
         self.on_end: list[Callable[[], None]] = []
+        self.joins: list[Callable[[float], None]] = []  # wait for threads, s at most each
         self.published = False  # by a session of ours, and not by a pump of this process
 
     def see(self, result: Result, health: Health) -> None:

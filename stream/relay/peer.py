@@ -104,7 +104,10 @@ class Peer:
 
     async def _close(self) -> None:
         for callback in self.on_gone:
-            callback()
+            try:
+                callback()
+            except Exception:  # the connection itself must be closed in any case
+                log.exception("clearing up after a peer failed")
         for task in list(self._tasks):
             task.cancel()
         with contextlib.suppress(Exception):
