@@ -39,12 +39,14 @@ class Pictures(MediaStreamTrack):
     def __init__(self, pictures: Iterator[Picture], rate: float = 30.0) -> None:
         super().__init__()
         self._pictures, self._rate = pictures, rate
-        self._begin: float | None = None
+        self._begin: float | None = None  # s, when the first picture was due, moved on by lateness
+        self._zero: float | None = None  # s, of the timestamps
         self._count = 0
         self._last: Picture | None = None
 
     async def recv(self) -> av.VideoFrame:
         now = time.monotonic()
+        self._zero = self._zero or now
         self._begin = self._begin or now
         due = self._begin + self._count / self._rate
         if due > now:
@@ -54,7 +56,7 @@ class Pictures(MediaStreamTrack):
         picture = next(self._pictures, None)
         self._last = self._last if picture is None else picture
         frame = av.VideoFrame.from_ndarray(self._last, format="bgr24")
-        frame.pts = round((time.monotonic() - self._begin) * 90_000)
+        frame.pts = round((time.monotonic() - self._zero) * 90_000)
         frame.time_base = fractions.Fraction(1, 90_000)
         self._count += 1
         return frame

@@ -129,9 +129,7 @@ def test_one_encoder_serves_one_three_and_ten_viewers(networks, real):
             channel, viewers = relay.registry.channels[NAME], []
             async with closing(publisher):
                 for count in (1, 3, 10):
-                    viewers += await asyncio.gather(
-                        *(relay.watch(NAME) for _ in range(count - len(viewers)))
-                    )
+                    viewers += await asyncio.gather(*(relay.watch(NAME) for _ in range(count - len(viewers))))
                     before, seen = (channel.encoded, channel.frames.count), [v.count for v in viewers]
                     await asyncio.sleep(1.5)
                     encoded = channel.encoded - before[0]

@@ -1,4 +1,4 @@
-"""The relay's media pieces by themselves: packets to pictures, sound held back, encoders, tracks on new frames."""
+"""The relay's media pieces by themselves: packets to pictures, sound, encoders, tracks on newer frames."""
 
 import asyncio
 import time
@@ -22,7 +22,9 @@ from stream.values import Frame, Result, State, Track, TrackView
 from tests import clips
 
 
-def packet(number: int, timestamp: int, marker: bool, data: bytes = b"x", payload_type: int = 97) -> RtpPacket:
+def packet(
+    number: int, timestamp: int, marker: bool, data: bytes = b"x", payload_type: int = 97
+) -> RtpPacket:
     made = RtpPacket(payload_type=payload_type, marker=int(marker), sequence_number=number & 0xFFFF)
     made.timestamp, made.payload, made._data = timestamp & 0xFFFFFFFF, data, data
     return made
