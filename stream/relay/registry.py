@@ -40,6 +40,7 @@ class Session:
     stream: str
     peer: Peer
     etag: str
+    channel: Channel | None = None
     credentials: tuple[str, str] | None = None  # ICE user and password of the client's offer
 
 
@@ -120,9 +121,11 @@ class Registry:
         """A stream is over: its sessions are closed, its name is free."""
         if self.channels.get(channel.name) is channel:
             del self.channels[channel.name]
+        if channel.frames.ended:
+            return
         channel.end()
         self._ended.append(channel)
-        for session in [s for s in self.sessions.values() if s.stream == channel.name]:
+        for session in [s for s in self.sessions.values() if s.channel is channel]:
             self.close(session)
 
     def admit(self, role: Role, stream: str, address: str | None) -> Session:
