@@ -114,6 +114,6 @@ def _repeat_section(chance: random.Random, lines: list[str]) -> None:
 
 
 _MUTATIONS = (
-    _drop, _drop_all, _double, _swap, _insert, _insert, _replace, _replace, _number, _number, _word, _word, _cut,
-    _repeat_section,
+    _drop, _drop_all, _double, _swap, _insert, _insert, _replace, _replace, _number, _number, _word, _word,
+    _cut, _repeat_section,
 )  # fmt: skip
