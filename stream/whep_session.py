@@ -3,29 +3,25 @@
 import asyncio
 import contextlib
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import av
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCIceServer,
-    RTCPeerConnection,
-    RTCRtpReceiver,
-    RTCSessionDescription,
-)
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import OperationError
-from aiortc.mediastreams import MediaStreamError
+from aiortc.sdp import SessionDescription
 
 from stream.errors import Ended, Frozen, NotFound, NoVideoStream, SourceError, Unauthorized, Unreachable
+from stream.relay.decoding import Decoding
+from stream.relay.frames import Frames
+from stream.relay.receiving import VideoTap, attach
 from stream.sources import SourceOptions
+from stream.values import Frame
 
 LARGEST = 65_536  # bytes of an answer
 LEAVE = 0.4  # s that the server may take to hear that we go
+_LOOK = 0.1  # s between two looks at how the session does
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +33,29 @@ class Endpoint:
     stun: str = ""  # host:port, or ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Taken:
-    """A decoded picture as it came."""
-
-    picture: av.VideoFrame
-    captured: float  # s, monotonic
-    index: int
-    corrupt: bool
-
-
 class Session:
     """One WHEP session in a thread with an event loop of its own; `take` waits for its newest picture."""
 
     def __init__(self, server: Endpoint, name: str, options: SourceOptions) -> None:
         self._server, self._name, self._options = server, name, options
-        self._changed = threading.Condition()
-        self._newest: Taken | None = None
+        self._frames = Frames()
+        self._seen = -1  # index of the frame that was taken last
         self._error: SourceError | None = None
-        self._count = 0  # pictures that came
-        self._damaged = False  # pictures are missing since the last key frame
+        self._decoding: Decoding | None = None
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(self._run())
         self._thread = threading.Thread(target=self._serve, name=f"whep {name}", daemon=True)
         self._thread.start()
 
-    def take(self) -> Taken:
-        """The newest picture, each one once. Raises the error that ended the session."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._newest or self._error)
-            taken, self._newest = self._newest, None
-            if taken is None:
-                assert self._error is not None
+    def take(self) -> Frame:
+        """The newest frame, each one once. Raises the error that ended the session."""
+        while True:
+            frame = self._frames.newer(self._seen, self._options.stall)
+            if frame is not None:
+                self._seen = frame.index
+                return frame
+            if self._error is not None:
                 raise self._error
-            return taken
 
     def close(self) -> None:
         """Take leave of the server and end the thread, within a bounded time."""
@@ -91,9 +76,8 @@ class Session:
             error = Unreachable(f"{self._name}: the session failed ({type(why).__name__})")
         finally:
             self._loop.close()
-            with self._changed:
-                self._error = error.with_traceback(None)
-                self._changed.notify_all()
+            self._error = error.with_traceback(None)
+            self._frames.end()
 
     async def _run(self) -> None:
         """The whole session. Raises the SourceError that ended it."""
@@ -105,14 +89,16 @@ class Session:
             try:
                 async with asyncio.timeout(self._options.open_timeout):
                     answer, session = await self._ask(http, await _offer(peer))
-                    pictures = self._pictures(*await self._accept(peer, answer))
-                    await anext(pictures)
-                while True:
-                    async with asyncio.timeout(self._options.stall):
-                        await anext(pictures)
+                    ended = await self._accept(peer, answer)
+                    await self._pictures(ended, peer, lambda: self._frames.count > 0)
+                await self._pictures(ended, peer, lambda: self._frames.silence > self._options.stall)
+                raise Frozen(f"{self._name}: no picture for {self._options.stall:g} s")
             except TimeoutError:
-                raise self._late(bool(session)) from None
+                what = f"no {'picture' if session else 'answer'} within {self._options.open_timeout:g} s"
+                raise Unreachable(f"{self._name}: {what}") from None
             finally:
+                if self._decoding is not None:
+                    self._decoding.close()
                 await _leave(http, session, peer)
 
     async def _ask(self, http: aiohttp.ClientSession, offer: str) -> tuple[str, str]:
@@ -140,69 +126,40 @@ class Session:
             raise Unreachable(f"{self._name}: what answers there does not speak WHEP")
         return body, session
 
-    async def _accept(
-        self, peer: RTCPeerConnection, answer: str
-    ) -> tuple[MediaStreamTrack, asyncio.Future[Any]]:
-        """Take the answer. Returns the video, and a future that is done once the media connection has failed."""
-        lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        @peer.on("connectionstatechange")
-        def changed() -> None:
-            if peer.connectionState == "failed" and not lost.done():
-                lost.set_result(None)
-
+    async def _accept(self, peer: RTCPeerConnection, answer: str) -> asyncio.Future[Any]:
+        """Take the answer, and decode what will come. Returns what is done once the server ends the video."""
+        codecs: dict[int, str] = {}  # by payload type
         transceiver = peer.getTransceivers()[0]
+        tap = VideoTap(codecs)
+        self._decoding = Decoding(self._name, self._frames, tap.want_key)
+        tap.deliver = self._decoding.put
+        attach(transceiver.receiver, tap)
         try:
             await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+            for media in SessionDescription.parse(answer).media:
+                codecs |= {codec.payloadType or 0: codec.name for codec in media.rtp.codecs}
         except OperationError:
             raise NoVideoStream(f"{self._name}: the server has no video in VP8 or H.264") from None
         except Exception as error:  # aiortc's parser raises nearly anything
             raise Unreachable(f"{self._name}: the answer is no sound SDP ({type(error).__name__})") from None
         if transceiver.currentDirection != "recvonly":
             raise NoVideoStream(f"{self._name}: the server sends no video")
-        _tell_loss(transceiver.receiver, self._lost_packets)
-        return transceiver.receiver.track, lost
+        # The tap takes all pictures, so that nothing comes of the track but its end.
+        return asyncio.ensure_future(transceiver.receiver.track.recv())
 
     async def _pictures(
-        self, track: MediaStreamTrack, lost: asyncio.Future[Any]
-    ) -> AsyncGenerator[None, None]:
-        """Put each picture in the slot as it comes; yields after each."""
-        while True:
-            coming: asyncio.Future[Any] = asyncio.ensure_future(track.recv())
-            try:
-                await asyncio.wait({coming, lost}, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    raise self._broken()
-                picture = coming.result()
-            except MediaStreamError:
-                raise Ended(f"{self._name}: the server ended the stream") from None
-            finally:
-                coming.cancel()
-            if isinstance(picture, av.VideoFrame):
-                self._put(picture)
-                yield
-
-    def _put(self, picture: av.VideoFrame) -> None:
-        self._damaged = self._damaged and not picture.key_frame
-        taken = Taken(picture, time.monotonic(), self._count, self._damaged or picture.is_corrupt)
-        self._count += 1
-        with self._changed:
-            self._newest = taken
-            self._changed.notify_all()
-
-    def _lost_packets(self) -> None:
-        self._damaged = True
-
-    def _broken(self) -> SourceError:
-        if self._count:
-            return Ended(f"{self._name}: the media connection broke")
-        return Unreachable(f"{self._name}: no media connection (ICE or DTLS failed)")
-
-    def _late(self, answered: bool) -> SourceError:
-        if self._count:
-            return Frozen(f"{self._name}: no picture for {self._options.stall:g} s")
-        what = "picture" if answered else "answer"
-        return Unreachable(f"{self._name}: no {what} within {self._options.open_timeout:g} s")
+        self, ended: asyncio.Future[Any], peer: RTCPeerConnection, until: Callable[[], bool]
+    ) -> None:
+        """Wait until something holds. Raises Ended or Unreachable when the connection does."""
+        while not until():
+            await asyncio.wait({ended}, timeout=_LOOK)
+            if ended.done():
+                ended.exception()  # taken note of
+                raise Ended(f"{self._name}: the server ended the stream")
+            if peer.connectionState == "failed":
+                if self._frames.count:
+                    raise Ended(f"{self._name}: the media connection broke")
+                raise Unreachable(f"{self._name}: no media connection (ICE or DTLS failed)")
 
 
 async def _offer(peer: RTCPeerConnection) -> str:
@@ -227,17 +184,7 @@ async def _leave(http: aiohttp.ClientSession, session: str, peer: RTCPeerConnect
             async with asyncio.timeout(LEAVE):
                 await http.delete(session)
     await peer.close()
-
-
-def _tell_loss(receiver: RTCRtpReceiver, tell: Callable[[], None]) -> None:
-    """Call `tell` whenever the receiver asks for a key frame, because pictures are missing or broken.
-
-    aiortc says so to the sender only (RFC 4585, section 6.3.1), and the pictures that follow are smeared.
-    """
-    ask = receiver._send_rtcp_pli
-
-    async def told(media_ssrc: int) -> None:
-        tell()
-        await ask(media_ssrc)
-
-    receiver._send_rtcp_pli = told  # type: ignore[method-assign]
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)

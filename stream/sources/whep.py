@@ -8,10 +8,8 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from stream.decode import Painter
 from stream.errors import Unreachable
 from stream.sources import SourceOptions, display_name
-from stream.timeline import Timeline
 from stream.values import Frame
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def endpoint(url: str) -> "Endpoint":
 def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
     """Each newest picture of a WHEP stream; those that came while nobody asked are left out.
 
-    Raises Unauthorized (401, 403), NotFound (404), NoVideoStream, TooSmall, Unreachable (no server, no media
+    Raises Unauthorized (401, 403), NotFound (404), NoVideoStream, Unreachable (no server, no media
     connection, no picture within `options.open_timeout` s), Frozen after `options.stall` s without one, and
     Ended when the server ends the stream.
     """
@@ -51,20 +49,8 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
 
     name = display_name(url)
     pull = Session(endpoint(url), name, options)
-    painter, timeline = Painter(name), Timeline(1 / 30)
     try:
         while True:
-            taken = pull.take()
-            picture = taken.picture
-            stamp = None
-            if picture.pts is not None and picture.time_base is not None:
-                stamp = float(picture.pts * picture.time_base)
-            yield Frame(
-                image=painter.paint(picture),
-                time=timeline.place(stamp, taken.captured),
-                captured=taken.captured,
-                index=taken.index,
-                corrupt=taken.corrupt,
-            )
+            yield pull.take()
     finally:
         pull.close()
