@@ -145,7 +145,9 @@ class Session:
         if transceiver.currentDirection != "recvonly":
             raise NoVideoStream(f"{self._name}: the server sends no video")
         # The tap takes all pictures, so that nothing comes of the track but its end.
-        return asyncio.ensure_future(transceiver.receiver.track.recv())
+        ended: asyncio.Future[Any] = asyncio.ensure_future(transceiver.receiver.track.recv())
+        ended.add_done_callback(lambda ending: ending.cancelled() or ending.exception())  # no complaint of it
+        return ended
 
     async def _pictures(
         self, ended: asyncio.Future[Any], peer: RTCPeerConnection, until: Callable[[], bool]
@@ -154,7 +156,6 @@ class Session:
         while not until():
             await asyncio.wait({ended}, timeout=_LOOK)
             if ended.done():
-                ended.exception()  # taken note of
                 raise Ended(f"{self._name}: the server ended the stream")
             if peer.connectionState == "failed":
                 if self._frames.count:

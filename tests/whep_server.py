@@ -88,6 +88,10 @@ class WhepServer:
     async def _stop(self) -> None:
         await self._close()
         await self._runner.cleanup()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _close(self) -> None:
         with contextlib.suppress(Exception):
