@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream.relay import events, requests, whep, whip
+from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
+from stream.relay.events import sse
 from stream.relay.limits import Full
 from stream.relay.registry import Registry
 from stream.relay.requests import ACCESS, REGISTRY, RequestError, need
@@ -34,6 +35,11 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-store",
+}
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Max-Age": "600",
 }
 _HOSTS = web.AppKey("hosts", frozenset)  # names that a Host header may carry; empty: any
 _ORIGINS = web.AppKey("origins", frozenset)  # of other sites that may ask
@@ -82,7 +88,9 @@ def _for(handler: Handler, *roles: Role) -> Handler:
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors become JSON of one line, strangers are kept out."""
     try:
-        request[_ORIGIN] = _check_site(request)
+        origin = request[_ORIGIN] = _check_site(request)
+        if origin is not None and request.method == "OPTIONS":
+            return web.Response(status=204, headers=_PREFLIGHT)
         return await handler(request)
     except RequestError as error:
         return _error(error.status, error.text, error.headers)
@@ -150,8 +158,7 @@ async def _healthy(request: web.Request) -> web.Response:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events, until the client goes."""
-    return await events.sse(request, request.app[REGISTRY].hub, request.query.get("stream"))
+    return await sse(request, request.app[REGISTRY].hub, request.query.get("stream"))
 
 
 async def _end_events(app: web.Application) -> None:

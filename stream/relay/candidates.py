@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - says what happened, as those in stream/errors.py do
     """What came from outside is not taken."""
 
     def __init__(self, status: int, text: str) -> None:

@@ -17,7 +17,6 @@ from stream.relay.output import Kind, Output, VideoOut
 from stream.values import Frame, Health, Result, State, TrackView
 from stream.views import View
 
-_SAMPLE = 0.2  # s between two messages with scores, unless a state changes
 _STALE = 3.0  # s after which tracks are too old to be drawn
 
 
@@ -38,24 +37,20 @@ class Channel:
         self._result: Result | None = None
         self._seen = 0.0  # s, monotonic, when the latest result came
         self._trouble = ""
-        self._told: tuple[object, ...] = ()  # the states told last
-        self._sampled = 0.0  # s, monotonic
         self._live = False
         self._outputs: dict[Kind, Output] = {}
         self._sounds: dict[Kind, Sound] = {}
         self.has_sound = False
         self.pictures = 0  # encoded by outputs that are gone
         self.on_end: list[Callable[[], None]] = []
+        self.joins: list[Callable[[float], None]] = []  # wait for threads, s at most each
         self.published = False  # by a session of ours, and not by a pump of this process
 
     def see(self, result: Result, health: Health) -> None:
         """A frame was analysed."""
-        now = time.monotonic()
-        self._result, self._health, self._seen, self._trouble = result, health, now, ""
-        states = (result.state, *((view.track.id, view.state) for view in result.tracks))
-        if states != self._told or now - self._sampled >= _SAMPLE:
-            self._told, self._sampled = states, now
-            self._hub.publish(scores_message(self.name, result, health))
+        self._result, self._health, self._trouble = result, health, ""
+        self._seen = time.monotonic()
+        self._hub.publish(scores_message(self.name, result, health))
 
     def close(self) -> None:
         """The pump has ended; the channel may go on with another."""
