@@ -66,12 +66,11 @@ class Channel:
     def health(self) -> Health:
         """How the stream does just now."""
         frames, analysed = self.frames, self._health
-        output = self._outputs.get(Kind.ANNOTATED)
         return replace(
             analysed,
             connected=frames.connected,
             fps=frames.rate,
-            age=(output.delay or None) if output else analysed.age,
+            age=self.delay(Kind.ANNOTATED) or analysed.age,
             frames=frames.count,
             note=self._trouble if frames.connected else self.note() or "no picture",
         )
@@ -121,6 +120,10 @@ class Channel:
         self._drop(Kind.ANNOTATED)
         self._output(Kind.ANNOTATED)
 
+    def delay(self, kind: Kind) -> float:
+        """s that a kind of picture takes from its arrival to its packets; 0.0 while nobody looks."""
+        return self._outputs[kind].delay if kind in self._outputs else 0.0
+
     def join(self, kind: Kind, codec: str) -> VideoOut:
         """A new viewer's track."""
         return self._output(kind).join(codec)
@@ -142,7 +145,7 @@ class Channel:
     def sound(self, kind: Kind) -> Sound:
         """The sound that goes with a kind of picture."""
         if kind not in self._sounds:
-            self._sounds[kind] = Sound(lambda: self._outputs[kind].delay if kind in self._outputs else 0.0)
+            self._sounds[kind] = Sound(lambda: self.delay(kind))
         return self._sounds[kind]
 
     def hear(self, payload: bytes, ticks: int) -> None:
