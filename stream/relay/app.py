@@ -11,6 +11,7 @@ from aiohttp import web
 
 from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
+from stream.relay.doorway import SECURITY, error
 from stream.relay.events import sse
 from stream.relay.limits import Full
 from stream.relay.registry import Registry
@@ -23,19 +24,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NAME = "{name:[A-Za-z0-9._-]{1,64}}"
 PAGE = Path(str(files("stream.relay") / "page"))
-_SECURITY = {
-    "Content-Security-Policy": (
-        "default-src 'self'; media-src 'self' blob: mediastream:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
-    "Cache-Control": "no-store",
-}
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
@@ -43,7 +31,6 @@ _PREFLIGHT = {
 }
 _HOSTS = web.AppKey("hosts", frozenset)  # names that a Host header may carry; empty: any
 _ORIGINS = web.AppKey("origins", frozenset)  # of other sites that may ask
-_ORIGIN = "facewitness.origin"  # of one request: the other site that asks, and may
 
 
 def make_app(
@@ -88,35 +75,31 @@ def _for(handler: Handler, *roles: Role) -> Handler:
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors become JSON of one line, strangers are kept out."""
     try:
-        origin = request[_ORIGIN] = _check_site(request)
-        if origin is not None and request.method == "OPTIONS":
+        if _check_site(request) is not None and request.method == "OPTIONS":
             return web.Response(status=204, headers=_PREFLIGHT)
         return await handler(request)
-    except RequestError as error:
-        return _error(error.status, error.text, error.headers)
-    except Refused as error:
-        return _error(error.status, error.text)
-    except Full as error:
-        return _error(error.status, error.text, {"Retry-After": str(error.retry_after)})
-    except web.HTTPException as error:
-        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return _error(error.status, error.reason, kept)
+    except RequestError as problem:
+        return error(problem.status, problem.text, problem.headers)
+    except Refused as problem:
+        return error(problem.status, problem.text)
+    except Full as problem:
+        return error(problem.status, problem.text, {"Retry-After": str(problem.retry_after)})
+    except web.HTTPException as problem:
+        kept = {name: value for name, value in problem.headers.items() if name == "Allow"}
+        return error(problem.status, problem.reason, kept)
     except Exception:
         log.exception("a request failed: %s %s", request.method, request.rel_url.path)
-        return _error(500, "something went wrong here")
+        return error(500, "something went wrong here")
 
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer, those included that a handler begins to send by itself."""
-    response.headers.update(_SECURITY)
-    if origin := request.get(_ORIGIN):
+    response.headers.update(SECURITY)
+    origin = request.headers.get("Origin")
+    if origin in request.app[_ORIGINS]:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "Location, ETag, Link"
         response.headers["Vary"] = "Origin"
-
-
-def _error(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": text}, status=status, headers=headers)
 
 
 def _check_site(request: web.Request) -> str | None:
