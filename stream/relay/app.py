@@ -96,7 +96,7 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer, those included that a handler begins to send by itself."""
     response.headers.update(SECURITY)
     origin = request.headers.get("Origin")
-    if origin in request.app[_ORIGINS]:
+    if origin is not None and origin in request.app[_ORIGINS]:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = "Location, ETag, Link"
         response.headers["Vary"] = "Origin"
