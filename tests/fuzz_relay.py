@@ -19,39 +19,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.hostile_sdp import WORDS, mutate, offers
+from tests.hostile_sdp import WORDS, mutate, offers, strange
 from tests.relay_peers import Picture, Publisher, Viewer
 from tests.relay_process import RelayProcess, Reply, request, send
 
 FINE = {200, 201, 204, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 417, 422, 428, 429, 431}
 BUSY = {503}  # with Retry-After
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "CONNECT", "FOO", "post", "P\x00ST")
-PATHS = (
-    "/", "/call", "/healthz", "/assets/", "/assets/app.js", "/assets/..%2f..%2fapp.py", "/assets/../app.py",
-    "/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/.", "/assets/..", "/assets/" + "a" * 65, "/api/streams", "/api/ice",
-    "/api/streams/studio/", "/api/streams/%00", "/api/alerts", "/api/events?stream=" + "x" * 4000, "/api", "/api/",
-    "/whip", "/whip/", "/whip//", "/whip/studio/x", "/whip/a/b/c", "/whip/" + "n" * 64, "/whip/" + "n" * 65, "/whip/..",
-    "/whip/%2e%2e", "/whip/a%2fb", "/whip/%00", "/whip/ä", "/whip/%ff%fe", "/whip/a b", "/whip/<script>", "/whep/.",
-    "/whep/studio?picture=x", "/whep/studio?picture=plain&picture=%00", "/whep/studio/../studio", "*", "//x/y", "/%",
-    "http://example.org/", "/?" + "a=b&" * 1500, "/" + "x" * 9000, "/whip/studio#x", "\\", "/\x7f", "/api/events%0d%0aX:1",
-)  # fmt: skip
-HEADERS = (
-    "Authorization: Bearer", "Authorization: Bearer \x80\xff", "Authorization: Basic eDp5", "Content-Type: text/html",
-    "Content-Type:", "Content-Type: application/sdp; charset=\x00", "Content-Type: application/sdp;;=;",
-    "Content-Length: -1", "Content-Length: 99999999999999999999", "Content-Length: x", "Content-Length: 5",
-    "Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: x", "Content-Encoding: gzip",
-    "Content-Encoding: br", "Content-Encoding: x", "Expect: 100-continue", "Expect: x", "Upgrade: websocket",
-    "Upgrade: h2c", "Host:", "Host: [", "Host: [::1", "Host: evil.example", "Host: 127.0.0.1:99999999", "Host: \xff",
-    "Origin: https://evil.example", "Origin: null", "Origin: [", "Origin: http://[::1", "Origin:", "If-Match: *",
-    "If-Match: \"", "If-Match: W/\"x\"", "Range: bytes=0-", "Range: bytes=9-1,x", "Accept: \x01", "Cookie: " + "c" * 7000,
-    "X-Forwarded-For: 1.2.3.4", "X-Long: " + "y" * 9000, "Bad Header: x", ": x", "NoColon", "Last-Event-ID: \x00",
-    "Connection: upgrade", "Sec-WebSocket-Key: x", "If-Modified-Since: x", "If-None-Match: *", "Content-Range: x",
-)  # fmt: skip
-JSON = (
-    b"{}", b"[]", b"null", b'{"sdp": "v=0", "type": "offer"}', b"[" * 20_000, b'{"a":' * 5000, b"1e999999", b'"\\ud800"',
-    b"\xef\xbb\xbf{}", b"\x00" * 100, b"\x1f\x8b\x08\x00" + b"\x00" * 50, b"5\r\nhello\r\n0\r\n\r\n", b"fffffffffff\r\n",
-    b"-1\r\n", b"zz\r\n", b"<xml/>", b"A" * 70_000,
+CUT = "/whip/cut"  # where bodies go that end too early
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "CONNECT", "post", "P\x00T")
+PATHS = [
+    *strange("paths"), "/assets/" + "a" * 65, "/whip/" + "n" * 64, "/whip/" + "n" * 65, "/?" + "a=b&" * 1500,
+    "/" + "x" * 9000, "/api/events?stream=" + "x" * 4000, "/api/events%0d%0aX:1",
+]  # fmt: skip
+HEADERS = [*strange("headers"), "Cookie: " + "c" * 7000, "X-Long: " + "y" * 9000]
+BODIES = (
+    b"{}", b"[]", b"null", b'{"sdp": "v=0", "type": "offer"}', b"[" * 20_000, b'{"a":' * 5000, b"1e999999",
+    b'"\\ud800"', b"\xef\xbb\xbf{}", b"\x00" * 100,
+    b"\x1f\x8b\x08\x00" + b"\x00" * 50, b"<xml/>", b"A" * 70_000,
+    b"5\r\nhello\r\n0\r\n\r\n", b"fffffffffff\r\n", b"-1\r\n", b"zz\r\n",
 )  # fmt: skip
 
 
@@ -76,7 +62,9 @@ class Fuzzer:
     def case(self) -> tuple[bytes, bool]:
         """A request, and whether its body is a whole one that deserves a reply."""
         chance = self._chance
-        kind = chance.choices(("offer", "fragment", "path", "header", "json", "cut"), (40, 15, 15, 20, 8, 2))[0]
+        kind = chance.choices(("offer", "fragment", "path", "header", "json", "cut"), (40, 15, 15, 20, 8, 2))[
+            0
+        ]
         if kind == "offer":
             name = chance.choice(list(self._offers))
             path = f"/whip/x{chance.randrange(40)}" if "whip" in name else "/whep/studio"
@@ -89,9 +77,11 @@ class Fuzzer:
             path = chance.choice(("/whip/j", "/whep/studio", "/api/streams", "/api/alerts", "/whip/j/x"))
             type_ = chance.choice((SDP, "application/json", FRAGMENT))
             method = chance.choice(("POST", "PATCH", "PUT"))
-            return request(method, path, chance.choice(JSON), Content_Type=type_), True
+            return request(method, path, chance.choice(BODIES), Content_Type=type_), True
         if kind == "cut":
-            whole = request("POST", "/whip/cut", mutate(chance, self._offers["ffmpeg_whip"]), Content_Type=SDP)
+            whole = request(
+                "POST", "/whip/cut", mutate(chance, self._offers["ffmpeg_whip"]), Content_Type=SDP
+            )
             return whole[: chance.randrange(1, len(whole))], False
         return self._strange(kind)
 
@@ -102,7 +92,7 @@ class Fuzzer:
             text += f"a=candidate:{number} 1 udp {number + 1} 127.0.0.1 {9 + number} typ host\n"
         body = mutate(chance, text + "a=end-of-candidates\n")
         if chance.random() < 0.1:
-            body = chance.choice(JSON)
+            body = chance.choice(BODIES)
         more = {"If_Match": chance.choice((etag, '"x"', "*", ""))} if chance.random() < 0.5 else {}
         return request("PATCH", path, body, Content_Type=chance.choice((FRAGMENT, FRAGMENT, SDP)), **more)
 
@@ -113,7 +103,7 @@ class Fuzzer:
         path = chance.choice(PATHS)
         if chance.random() < 0.3:
             path = "/whip/" + "".join(chance.choice(WORDS)[:40] for _ in range(2)).replace("\n", "%0a")
-        body = chance.choice((b"", b"", chance.choice(JSON), self._offers["ffmpeg_whip"].encode()))
+        body = chance.choice((b"", b"", chance.choice(BODIES), self._offers["ffmpeg_whip"].encode()))
         lines = ["Host: 127.0.0.1", "Connection: close", f"Content-Length: {len(body)}"]
         if kind == "header":
             path = chance.choice(("/whip/h", "/whep/studio", "/api/streams", "/healthz", "/", "/api/ice"))
@@ -142,7 +132,7 @@ def judge(reply: Reply, raw: bytes, must_reply: bool) -> str:
         return f"status {reply.status} without {', '.join(sorted(missing))}"
     if any(name.startswith("access-control-") for name in reply.headers):
         return "CORS headers for a stranger"
-    if reply.status >= 400 and not raw.startswith(b"HEAD"):
+    if reply.status >= 400 and reply.status != 417 and not raw.startswith(b"HEAD"):  # 417 is aiohttp's own
         try:
             line = reply.error
         except (ValueError, AssertionError, TypeError):
@@ -159,7 +149,9 @@ async def attack(relay: RelayProcess, fuzzer: Fuzzer, cases: int, outcome: Outco
     async def one(number: int, raw: bytes, whole: bool, address: str) -> None:
         async with free:
             try:
-                reply = await send(relay.port, raw, address, 30, half=not whole and raw.startswith(b"POST /whip/cut"))
+                reply = await send(
+                    relay.port, raw, address, 30, half=not whole and raw.startswith(b"POST /whip/cut")
+                )
             except TimeoutError:
                 outcome.wrong.append(f"case {number}: no end within 30 s: {raw[:120]!r}")
                 return
@@ -260,8 +252,9 @@ def main() -> int:
         seconds = time.monotonic() - begin
         time.sleep(12)  # half-open sessions end
         summary = {
-            "cases": given.cases, "seconds": round(seconds, 1), "replies": dict(sorted(outcome.replies.items())),
-            "opened": outcome.opened, "slowest reply, s": round(outcome.slowest, 2),
+            "cases": given.cases, "seconds": round(seconds, 1),
+            "replies": dict(sorted(outcome.replies.items())), "opened": outcome.opened,
+            "slowest reply, s": round(outcome.slowest, 2),
             "memory, MiB": [round(memory), round(relay.memory())], "handles": [handles, relay.handles()],
             "viewer, pictures a second": [round(before.rate, 1), round(during.rate, 1)],
             "longest gap, s": [round(before.gap, 2), round(during.gap, 2)],

@@ -1,6 +1,7 @@
 """The relay's HTTP application: routes, and what holds for every request."""
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
@@ -87,6 +88,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as problem:
         kept = {name: value for name, value in problem.headers.items() if name == "Allow"}
         return error(problem.status, problem.reason, kept)
+    except (ConnectionError, web.RequestPayloadError):  # the client has gone, or sent no sound chunks
+        return error(400, "the request broke off")
     except Exception:
         log.exception("a request failed: %s %s", request.method, request.rel_url.path)
         return error(500, "something went wrong here")
@@ -103,12 +106,18 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _check_site(request: web.Request) -> str | None:
-    """Keep other sites' scripts out. Returns an allowed site's origin. Raises RequestError 403."""
-    host = urlsplit(f"//{request.host}").hostname or ""
+    """Keep other sites' scripts out. Returns an allowed site's origin. Raises RequestError 400, 403."""
+    named, origin = request.headers.getall("Host", []), request.headers.get("Origin")
+    try:
+        host = urlsplit(f"//{named[0]}").hostname if len(named) == 1 else None
+        site = None if origin is None else urlsplit(origin).netloc
+    except ValueError:
+        host = None
+    if not host:  # aiohttp would look one up in the DNS, and wait for it
+        raise RequestError(400, "one sound Host header is needed, and at most a sound Origin")
     if request.app[_HOSTS] and host not in request.app[_HOSTS]:
         raise RequestError(403, "this relay is not called so")
-    origin = request.headers.get("Origin")
-    if origin is None or urlsplit(origin).netloc == request.host:
+    if origin is None or site == named[0]:
         return None
     if origin not in request.app[_ORIGINS]:
         raise RequestError(403, "scripts of other sites are kept out")
@@ -141,7 +150,10 @@ async def _healthy(request: web.Request) -> web.Response:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    return await sse(request, request.app[REGISTRY].hub, request.query.get("stream"))
+    stream = request.query.get("stream")
+    if stream is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", stream):
+        raise RequestError(400, "no stream is called so")
+    return await sse(request, request.app[REGISTRY].hub, stream)
 
 
 async def _end_events(app: web.Application) -> None:
