@@ -37,6 +37,12 @@ def offers() -> dict[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.sdp"))}
 
 
+def strange(kind: str) -> list[str]:
+    """Paths or headers that no client would send. kind: "paths" or "headers"."""
+    lines = FOLDER.joinpath(f"hostile_{kind}.txt").read_text("ascii").splitlines()
+    return [line.encode("ascii").decode("unicode_escape") for line in lines]
+
+
 def mutate(chance: random.Random, text: str) -> bytes:
     """One to four things wrong with an offer or a fragment."""
     lines = text.splitlines()
@@ -114,6 +120,6 @@ def _repeat_section(chance: random.Random, lines: list[str]) -> None:
 
 
 _MUTATIONS = (
-    _drop, _drop_all, _double, _swap, _insert, _insert, _replace, _replace, _number, _number, _word, _word, _cut,
-    _repeat_section,
+    _drop, _drop_all, _double, _swap, _insert, _insert, _replace, _replace, _number, _number, _word, _word,
+    _cut, _repeat_section,
 )  # fmt: skip

@@ -149,22 +149,28 @@ def test_publishing_never_waits_even_for_subscribers_whose_loop_has_ended():
     hub = Hub()
     asyncio.run(asyncio.sleep(0, hub))
     loop = asyncio.new_event_loop()
-    hub.subscribe(None, loop)
+    subscription = hub.subscribe(None, loop)
     loop.close()
     begin = time.monotonic()
     for number in range(2000):
         hub.publish(alert_message("a", alert(number)))
     assert time.monotonic() - begin < 1.0
+    subscription.close()
 
 
 def test_subscribers_are_bounded_and_closing_one_makes_room(monkeypatch):
     monkeypatch.setattr(events, "SUBSCRIBERS", 2)
     hub, loop = Hub(), asyncio.new_event_loop()
-    first, _ = hub.subscribe(None, loop), hub.subscribe(None, loop)
+    first, second = hub.subscribe(None, loop), hub.subscribe(None, loop)
     with pytest.raises(OverflowError):
         hub.subscribe(None, loop)
     first.close()
     first.close()
+    third = hub.subscribe(None, loop)
+    with pytest.raises(OverflowError):
+        hub.subscribe(None, loop)
+    assert second is not third
+    del second  # dropped without being closed, as by a task that is cancelled
     hub.subscribe(None, loop)
     loop.close()
 

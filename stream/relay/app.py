@@ -1,6 +1,7 @@
 """The relay's HTTP application: routes, and what holds for every request."""
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
+from stream.relay.doorway import SECURITY, error
 from stream.relay.events import sse
 from stream.relay.limits import Full
 from stream.relay.registry import Registry
@@ -23,19 +25,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NAME = "{name:[A-Za-z0-9._-]{1,64}}"
 PAGE = Path(str(files("stream.relay") / "page"))
-_SECURITY = {
-    "Content-Security-Policy": (
-        "default-src 'self'; media-src 'self' blob: mediastream:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
-    "Cache-Control": "no-store",
-}
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
@@ -53,6 +42,8 @@ def make_app(
     origins: other sites whose scripts may use it (CORS); none by default.
     """
     app = web.Application(middlewares=[_guard], client_max_size=requests.LONGEST)
+    app.on_response_prepare.append(_protect)
+    app.on_shutdown.append(_end_events)
     app[REGISTRY], app[ACCESS] = registry, access
     app[_HOSTS], app[_ORIGINS] = frozenset(hosts), frozenset(origins)
     for kind, role, handler in (("whip", Role.PUBLISH, whip.publish), ("whep", Role.WATCH, whep.view)):
@@ -83,46 +74,50 @@ def _for(handler: Handler, *roles: Role) -> Handler:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Errors become JSON of one line, strangers are kept out, headers are added."""
+    """Errors become JSON of one line, strangers are kept out."""
     try:
-        origin = _check_site(request)
-        preflight = origin is not None and request.method == "OPTIONS"
-        response = web.Response(status=204, headers=_PREFLIGHT) if preflight else await handler(request)
-    except RequestError as error:
-        origin, response = None, _error(error.status, error.text, error.headers)
-    except Refused as error:
-        origin, response = None, _error(error.status, error.text)
-    except Full as error:
-        origin, response = None, _error(error.status, error.text, {"Retry-After": str(error.retry_after)})
-    except web.HTTPException as error:
-        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        origin, response = None, _error(error.status, error.reason, kept)
+        if _check_site(request) is not None and request.method == "OPTIONS":
+            return web.Response(status=204, headers=_PREFLIGHT)
+        return await handler(request)
+    except RequestError as problem:
+        return error(problem.status, problem.text, problem.headers)
+    except Refused as problem:
+        return error(problem.status, problem.text)
+    except Full as problem:
+        return error(problem.status, problem.text, {"Retry-After": str(problem.retry_after)})
+    except web.HTTPException as problem:
+        kept = {name: value for name, value in problem.headers.items() if name == "Allow"}
+        return error(problem.status, problem.reason, kept)
+    except (ConnectionError, web.RequestPayloadError):  # the client has gone, or sent no sound chunks
+        return error(400, "the request broke off")
     except Exception:
         log.exception("a request failed: %s %s", request.method, request.rel_url.path)
-        origin, response = None, _error(500, "something went wrong here")
-    if not response.prepared:
-        response.headers.update(_headers(origin))
-    return response
+        return error(500, "something went wrong here")
 
 
-def _headers(origin: str | None) -> dict[str, str]:
-    if origin is None:
-        return _SECURITY
-    exposed = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-    return _SECURITY | exposed | {"Access-Control-Expose-Headers": "Location, ETag, Link"}
-
-
-def _error(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": text}, status=status, headers=headers)
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer, those included that a handler begins to send by itself."""
+    response.headers.update(SECURITY)
+    origin = request.headers.get("Origin")
+    if origin is not None and origin in request.app[_ORIGINS]:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Location, ETag, Link"
+        response.headers["Vary"] = "Origin"
 
 
 def _check_site(request: web.Request) -> str | None:
-    """Keep other sites' scripts out. Returns an allowed site's origin. Raises RequestError 403."""
-    host = urlsplit(f"//{request.host}").hostname or ""
+    """Keep other sites' scripts out. Returns an allowed site's origin. Raises RequestError 400, 403."""
+    named, origin = request.headers.getall("Host", []), request.headers.get("Origin")
+    try:
+        host = urlsplit(f"//{named[0]}").hostname if len(named) == 1 else None
+        site = None if origin is None else urlsplit(origin).netloc
+    except ValueError:
+        host = None
+    if not host:  # aiohttp would look one up in the DNS, and wait for it
+        raise RequestError(400, "one sound Host header is needed, and at most a sound Origin")
     if request.app[_HOSTS] and host not in request.app[_HOSTS]:
         raise RequestError(403, "this relay is not called so")
-    origin = request.headers.get("Origin")
-    if origin is None or urlsplit(origin).netloc == request.host:
+    if origin is None or site == named[0]:
         return None
     if origin not in request.app[_ORIGINS]:
         raise RequestError(403, "scripts of other sites are kept out")
@@ -155,7 +150,14 @@ async def _healthy(request: web.Request) -> web.Response:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    return await sse(request, request.app[REGISTRY].hub, request.query.get("stream"))
+    stream = request.query.get("stream")
+    if stream is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", stream):
+        raise RequestError(400, "no stream is called so")
+    return await sse(request, request.app[REGISTRY].hub, stream)
+
+
+async def _end_events(app: web.Application) -> None:
+    app[REGISTRY].hub.close()
 
 
 def _file(name: str) -> Handler:

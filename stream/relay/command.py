@@ -6,17 +6,16 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-from aiohttp import web
-
 from stream import logs
-from stream.errors import ConfigError, OutputError
+from stream.errors import ConfigError
 from stream.networks import open_networks
 from stream.providers import choose
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
+from stream.relay.doorway import serving
 from stream.relay.events import Hub
 from stream.relay.ice import IceServers
 from stream.relay.limits import Bounds, Limits
@@ -86,26 +85,6 @@ def _on_signal(number: int, stop: asyncio.Future[int]) -> None:
         loop.add_signal_handler(number, end)
     except NotImplementedError:  # Windows
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(end))
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    app: web.Application, host: str, port: int, tls: ssl.SSLContext | None
-) -> AsyncIterator[str]:
-    """Serve an application; yields its address. Raises OutputError where the port cannot be had."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=128)
-        try:
-            await site.start()
-        except OSError as error:
-            raise OutputError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-        bound = runner.addresses[0][1]
-        shown = f"[{host}]" if ":" in host else host
-        yield f"{'https' if tls else 'http'}://{shown}:{bound}/"
-    finally:
-        await runner.cleanup()
 
 
 def hosts_of(host: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import itertools
 import json
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -59,6 +60,10 @@ class Subscription:
         self.end()
         self._hub.forget(self)
 
+    async def aclose(self) -> None:
+        """As `close`; so that it can stand where an asynchronous generator may."""
+        self.close()
+
     def __aiter__(self) -> AsyncIterator[tuple[int, Message]]:
         return self
 
@@ -93,7 +98,8 @@ class Hub:
         self._numbers = itertools.count(1)
         self._thinner = Thinner()
         self._alerts: deque[Message] = deque(maxlen=ALERTS)
-        self._subscriptions: set[Subscription] = set()
+        # Weakly: who drops a subscription without closing it is forgotten too.
+        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._closed = False
 
     def publish(self, message: Message) -> None:
@@ -138,7 +144,8 @@ class Hub:
         """End all subscriptions and take no new ones: the server stops."""
         with self._lock:
             self._closed = True
-            ending, self._subscriptions = self._subscriptions, set()
+            ending = list(self._subscriptions)
+            self._subscriptions.clear()
         for subscription in ending:
             subscription.end()
 

@@ -12,7 +12,8 @@ from stream.config import Settings
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
 from stream.relay.channel import Channel
-from stream.relay.command import SWITCH, hosts_of, serving, tls_of
+from stream.relay.command import SWITCH, hosts_of, tls_of
+from stream.relay.doorway import serving
 from stream.relay.events import Hub
 from stream.relay.ice import IceServers
 from stream.relay.limits import Limits
