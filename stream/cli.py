@@ -1,4 +1,4 @@
-"""The command: `facewitness watch SOURCE`, `facewitness doctor`."""
+"""The command: `facewitness watch SOURCE`, `facewitness relay`, `facewitness doctor`."""
 
 import argparse
 import contextlib
@@ -14,18 +14,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
-from export import find_model
-from export.detector import Detector, open_detector
-from export.errors import ModelError as BrokenModel
-from export.errors import ProviderError as WrongProvider
 from stream import logs
 from stream.analysis import Analysis
-from stream.config import PROVIDERS, Settings, add_flags, settings_from
-from stream.errors import ConfigError, FacewitnessError, ModelError, OutputError, ProviderError
-from stream.faces import FaceDetector
+from stream.config import PROVIDERS, Settings, add_flags, add_options, settings_from
+from stream.errors import ConfigError, FacewitnessError, OutputError
 from stream.judge import Judge, Policy
 from stream.meter import Meter
-from stream.providers import choose, short
+from stream.networks import Networks, open_networks
+from stream.providers import choose
 from stream.pump import Observer, Pump
 from stream.reader import LiveReader
 from stream.redact import SECRETS
@@ -53,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return list_models()
     try:
+        if command == "relay":
+            from stream.relay.command import relay
+            from stream.relay.settings import relay_settings
+
+            return relay(relay_settings(flags, config))
         return watch(settings_from(flags, config))
     except FacewitnessError as error:
         print(f"facewitness: {error}", file=sys.stderr)
@@ -71,16 +72,13 @@ def watch(settings: Settings) -> int:
     source = find(settings.source)
     options = _source_options(settings)
     live = source.LIVE or settings.realtime
-    providers = choose(settings.provider)
-    detector, faces = _networks(settings, providers)
-    meter = Meter()
-    card = detector.card
-    label = f"{card.name} {card.version}"
+    networks = open_networks(settings.model, choose(settings.provider), settings.threads, settings.min_face)
+    meter, label = Meter(), networks.label
     prefix = f"{_slug(name)}-{uuid.uuid4().hex[:8]}"
-    judge = Judge(Policy(card.thresholds, cooldown=settings.cooldown), name, label, prefix)
-    health = Health(name, short(providers), not live, 0.0, None, 0, 0)
+    judge = Judge(Policy(networks.detector.card.thresholds, cooldown=settings.cooldown), name, label, prefix)
+    health = Health(name, networks.provider, not live, 0.0, None, 0, 0)
     with contextlib.ExitStack() as stack:
-        stack.callback(_summary, settings, meter, name, label, detector, providers)
+        stack.callback(_summary, settings, meter, name, networks)
         observers = _observers(settings, live, stack)
         sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.alert]
         dispatcher = stack.enter_context(contextlib.closing(Dispatcher(sinks)))
@@ -89,11 +87,11 @@ def watch(settings: Settings) -> int:
         )
         for view in views:
             stack.callback(view.close)
-        analysis = Analysis(detector, Tracker(faces), judge, meter)
+        analysis = Analysis(networks.detector, Tracker(networks.faces), judge, meter)
         pump = Pump(analysis, dispatcher, views, observers, meter, health)
         caught = _stop_on_signals(pump, stack)
         stack.callback(pump.finish)
-        log.info("watching %s with %s on %s", name, label, short(providers))
+        log.info("watching %s with %s on %s", name, label, networks.provider)
         if live:
             reader = LiveReader(
                 settings.source, options, retries=settings.retries, reconnect=not settings.realtime
@@ -113,17 +111,6 @@ def _spare_the_source(settings: Settings) -> None:
         both_exist = path and path != "-" and os.path.exists(path) and os.path.exists(settings.source)
         if both_exist and os.path.samefile(path, settings.source):
             raise ConfigError(f"--{flag} {path} is the source itself")
-
-
-def _networks(settings: Settings, providers: tuple[str, ...]) -> tuple[Detector, FaceDetector]:
-    """Open the detector and MTCNN. Without real weights the program refuses to start."""
-    try:
-        faces = FaceDetector(providers, settings.threads, settings.min_face)
-        return open_detector(find_model(settings.model), providers, settings.threads), faces
-    except BrokenModel as error:
-        raise ModelError(f"model {settings.model}: {error}") from None
-    except WrongProvider as error:
-        raise ProviderError(str(error)) from None
 
 
 def _observers(settings: Settings, live: bool, stack: contextlib.ExitStack) -> list[Observer]:
@@ -180,18 +167,16 @@ def _stop_on_signals(pump: Pump, stack: contextlib.ExitStack) -> list[int]:
     return caught
 
 
-def _summary(
-    settings: Settings, meter: Meter, name: str, label: str, detector: Detector, providers: tuple[str, ...]
-) -> None:
+def _summary(settings: Settings, meter: Meter, name: str, networks: Networks) -> None:
     if settings.meter is None:
         return
     summary = {
         "schema": 1,
         "type": "summary",
         "source": name,
-        "model": label,
-        "model_sha256": detector.sha256,
-        "provider": short(providers),
+        "model": networks.label,
+        "model_sha256": networks.sha256,
+        "provider": networks.provider,
         **meter.summary(),
     }
     if settings.meter == "-":
@@ -215,6 +200,12 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-40:] or "stream"
 
 
+def _add_relay_flags(parser: argparse.ArgumentParser) -> None:
+    from stream.relay.settings import RELAY_OPTIONS, RelaySettings
+
+    add_options(parser, RELAY_OPTIONS, RelaySettings)
+
+
 def _version() -> str:
     try:
         return version("facewitness")
@@ -235,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Try `facewitness watch demo`. Exit codes stand in the README.",
     )
     add_flags(watching)
+    relaying = commands.add_parser(
+        "relay",
+        help="take live video in by WHIP, watch it, give it out by WHEP",
+        epilog="Then open http://127.0.0.1:8080/ in a browser.",
+    )
+    _add_relay_flags(relaying)
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
