@@ -27,11 +27,31 @@ from tests.test_cli import ENVIRONMENT
 HALF = 7.0  # s of the clip with the real face, and as many with the swapped one; then it begins again
 PATIENCE = 60.0  # s for what takes a second or two on a machine that has nothing else to do
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_VIOLATIONS = """
+_WITNESS = """
     window.violations = [];
     addEventListener("securitypolicyviolation", (event) => violations.push(
         `${event.violatedDirective} ${event.blockedURI}`));
+    window.connections = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...given) {
+            super(...given);
+            connections.push(this);
+        }
+    };
 """
+_RECEIVED = """async () => {
+    const found = { "audio bytes": 0, "audio energy": 0, "pictures": 0 };
+    for (const connection of connections)
+        for (const report of (await connection.getStats()).values()) {
+            if (report.type !== "inbound-rtp") continue;
+            if (report.kind === "video") found["pictures"] += report.framesDecoded;
+            else {
+                found["audio bytes"] += report.bytesReceived;
+                found["audio energy"] += report.totalAudioEnergy ?? 0;
+            }
+        }
+    return found;
+}"""
 
 
 @functools.cache
@@ -89,7 +109,7 @@ class Visit:
 
     def __init__(self, browser: Any, url: str, width: int = 1280, height: int = 900) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": height})
-        self.context.add_init_script(_VIOLATIONS)
+        self.context.add_init_script(_WITNESS)
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.complaints: list[str] = []
@@ -107,7 +127,7 @@ class Visit:
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.type}: {message.text}")
+            self.complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     def clean(self) -> list[str]:
         """Complaints of the console and violations of the content security policy."""
@@ -131,6 +151,10 @@ class Visit:
     def share(self, selector: str, colour: tuple[int, int, int], tolerance: int = 40) -> float:
         """The share of a video's pixels, 0..1, within `tolerance` of an RGB colour in each channel."""
         return float(self.page.evaluate(_SHARE, [selector, colour, tolerance]))
+
+    def received(self) -> dict[str, float]:
+        """What has come in over all connections of the page so far."""
+        return dict(self.page.evaluate(_RECEIVED))
 
 
 _SHARE = """([selector, colour, tolerance]) => {

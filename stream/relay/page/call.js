@@ -52,9 +52,9 @@ async function join() {
 }
 
 function leave(words = "") {
+  unwatch();
   sending?.close();
   sending = null;
-  unwatch();
   stopAll(camera);
   camera = null;
   byId("preview").srcObject = null;
@@ -213,6 +213,10 @@ follow("/api/events", {
   message: ({ type, stream, event }) => {
     if (type !== "stream" || !stream.startsWith(`${room()}.`)) return;
     if (event === "live" && stream === other?.name) other.session.hurry();
+    if (event === "ended" && stream === other?.name) {
+      other.session.rest();
+      unwatch();
+    }
     lookAround();
   },
 });

@@ -84,7 +84,8 @@ function onStream({ stream: name, event, note }) {
   const known = streams.all.get(name);
   if (event === "lost" && known) Object.assign(known, { connected: false, note: note || "no signal" });
   if (event === "ended") streams.all.delete(name);
-  if (event === "live" && name === stage.name) stage.hurry();
+  if (name === stage.name && event === "ended") stage.rest();
+  if (name === stage.name && event === "live") stage.hurry();
   if (name === stage.name && event !== "live") say(byId("spoken"), `${name}: ${event === "lost" ? "no signal" : "ended"}`);
   refresh();
 }

@@ -11,7 +11,7 @@ export class OwnCamera {
   #left;
   #refill;
 
-  /** joined(name): the stream is live; left(name): it is not any more, by the reader's wish. */
+  /** joined(name): the stream is live; left(name): it is about to end, by the reader's wish. */
   constructor({ joined, left }) {
     this.#joined = joined;
     this.#left = left;
@@ -42,13 +42,13 @@ export class OwnCamera {
   /** End it: the relay is told, the camera goes off. */
   leave(words = "") {
     const name = this.name;
+    if (name) this.#left(name);
     this.#session?.close();
     this.#session = null;
     stopAll(this.#stream);
     this.#stream = null;
     byId("preview").srcObject = null;
     this.#frame(words);
-    if (name) this.#left(name);
   }
 
   /** End the session while the page is being left. */

@@ -7,6 +7,7 @@ import { fragment } from "./sdp.js";
 
 const CONNECT = 20000; // ms from the offer to a connected transport
 const LOST = 3000; // ms without connectivity until a session counts as lost
+const HOUR = 3600000; // ms
 const STEADY = 10000; // ms of connection after which the next loss is a first one
 const FINAL = new Set([400, 405, 409, 413, 415, 422]); // trying again would change nothing
 
@@ -20,6 +21,7 @@ export class Session {
   #resource = null; // the session's URL
   #etag = "";
   #everLive = false;
+  #resting = false;
 
   /**
    * role: "publish" or "watch"; url: of the endpoint;
@@ -38,7 +40,14 @@ export class Session {
 
   /** Try now instead of later. */
   hurry() {
+    this.#resting = false;
     this.#backoff.hurry();
+  }
+
+  /** The relay has ended the stream, and this session with it: try no more until told to hurry. */
+  rest() {
+    this.#resting = true;
+    this.#resource = null;
   }
 
   /** End for good and tell the relay; also while the page is being left. */
@@ -83,6 +92,10 @@ export class Session {
       if (this.#ended) break;
       change(PHASE.WAITING, words);
       await this.#backoff.wait(Math.max(this.#backoff.next(), delay * 1000));
+      while (this.#resting && !this.#ended) {
+        change(PHASE.WAITING, "the stream has ended");
+        await this.#backoff.wait(HOUR);
+      }
     }
     this.#release();
   }
@@ -168,17 +181,23 @@ export class Session {
         else if (pc.connectionState !== "connected") resolve();
       };
       pc.addEventListener("connectionstatechange", look);
-      pc.facewitness.addEventListener("close", resolve);
+      pc.facewitness.addEventListener("close", () => {
+        if (this.#pc === pc) this.#resource = null; // the relay has ended it
+        resolve();
+      });
       this.#end.signal.addEventListener("abort", resolve);
       look();
     });
   }
 
+  /** The relay is told first: a connection that closes is a session that it does not know any more. */
   #release() {
     const [pc, resource] = [this.#pc, this.#resource];
     this.#pc = this.#resource = null;
-    pc?.close();
-    if (resource) request(this.#options.role, resource, { method: "DELETE", keepalive: true }).catch(() => {});
+    const told = resource && request(this.#options.role, resource, { method: "DELETE", keepalive: true });
+    Promise.resolve(told)
+      .catch(() => {})
+      .finally(() => pc?.close());
   }
 }
 

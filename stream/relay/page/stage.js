@@ -56,6 +56,11 @@ export class Stage {
     this.#session?.hurry();
   }
 
+  /** The stream has ended: wait until it is back. */
+  rest() {
+    this.#session?.rest();
+  }
+
   /** Show what is known: `stream` as /api/streams tells it or undefined, `samples` of scores.js. */
   draw(stream, samples, now) {
     if (!this.name) return;
