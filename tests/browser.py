@@ -24,7 +24,7 @@ from stream.sources import demo
 from tests.servers import free_port, wait_for
 from tests.test_cli import ENVIRONMENT
 
-HALF = 7.0  # s of the clip with the real face, and as many with the swapped one; then it begins again
+HALF = 6.0  # s of the clip with the real face, and as many with the swapped one; then it begins again
 PATIENCE = 60.0  # s for what takes a second or two on a machine that has nothing else to do
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _WITNESS = """

@@ -73,3 +73,31 @@ def test_scripts_import_only_each_other_and_use_only_ids_that_exist() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), (
             path.name
         )
+
+
+def palettes() -> dict[str, dict[str, str]]:
+    """The colours of the style sheet's two schemes, each by name."""
+    text = (PAGE / "style.css").read_text("utf-8")
+    light, dark = (
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", part)) for part in text.split("dark) {")[:2]
+    )
+    return {"light": light, "dark": light | dark}
+
+
+def luminance(colour: str) -> float:
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_in_both_schemes(scheme: str) -> None:
+    """A contrast of 4.5:1, WCAG 2.2, success criterion 1.4.3."""
+    colours = palettes()[scheme]
+    states = ("no-face", "uncertain", "clear", "suspicious", "alert")
+    pairs = [(ink, ground) for ink in ("ink", "dim", *states) for ground in ("card", "soft", "ground")]
+    for ink, ground in [*pairs, ("on-accent", "accent"), ("on-state", "alert"), ("accent", "card")]:
+        high, low = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{ink} on {ground}"

@@ -2,7 +2,7 @@
 
 import { cameraMissing, deviceChoice, openCamera, stopAll } from "./camera.js";
 import { Curve } from "./curve.js";
-import { byId, calmly, say } from "./dom.js";
+import { byId, calmly, say, speak } from "./dom.js";
 import { follow } from "./events.js";
 import { duration, rate } from "./format.js";
 import { access, getJson } from "./http.js";
@@ -148,7 +148,7 @@ function onOther(message) {
   drawOther();
   if (message.state === spokenState) return;
   spokenState = message.state;
-  say(byId("spoken"), `${other.person}: ${message.state}`);
+  speak(`${other.person}: ${message.state}`);
 }
 
 const drawOther = calmly(() => {

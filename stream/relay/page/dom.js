@@ -28,6 +28,13 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Have a screen reader say a line; lines that come at once are all said. */
+export function speak(words) {
+  const region = byId("spoken");
+  region.append(element("p", {}, words));
+  while (region.childElementCount > 5) region.firstElementChild.remove();
+}
+
 /** Run `draw` at most once every `ms`, always once more after the last call. */
 export function calmly(draw, ms) {
   let timer = 0;

@@ -1,7 +1,7 @@
 /** The page at `/`: joins its parts. Messages go into the lists; the screen follows a few times a second. */
 
 import { Alerts } from "./alerts.js";
-import { byId, calmly, element, say } from "./dom.js";
+import { byId, calmly, element, say, speak } from "./dom.js";
 import { follow } from "./events.js";
 import { access, getJson } from "./http.js";
 import { OwnCamera } from "./own.js";
@@ -73,11 +73,11 @@ function onScores(message) {
   if (!streams.update(message)) refresh();
   if (message.stream !== stage.name || message.state === spokenState) return;
   spokenState = message.state;
-  say(byId("spoken"), `${message.stream}: ${message.state}`);
+  speak(`${message.stream}: ${message.state}`);
 }
 
 function onAlert(message) {
-  if (alerts.add(message)) say(byId("spoken"), `Alert in ${message.stream}, face ${message.track}`);
+  if (alerts.add(message)) speak(`Alert in ${message.stream}, face ${message.track}`);
 }
 
 function onStream({ stream: name, event, note }) {
@@ -86,7 +86,7 @@ function onStream({ stream: name, event, note }) {
   if (event === "ended") streams.all.delete(name);
   if (name === stage.name && event === "ended") stage.rest();
   if (name === stage.name && event === "live") stage.hurry();
-  if (name === stage.name && event !== "live") say(byId("spoken"), `${name}: ${event === "lost" ? "no signal" : "ended"}`);
+  if (name === stage.name && event !== "live") speak(`${name}: ${event === "lost" ? "no signal" : "ended"}`);
   refresh();
 }
 

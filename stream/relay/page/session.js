@@ -1,12 +1,14 @@
 /** One WHIP (RFC 9725) or WHEP session that comes back by itself when the relay or the way to it was lost. */
 
 import { Backoff } from "./backoff.js";
+import { connected, gathered, lost } from "./connection.js";
 import { parsed } from "./events.js";
 import { RelayError, getJson, request, tokenGiven } from "./http.js";
 import { fragment } from "./sdp.js";
 
 const CONNECT = 20000; // ms from the offer to a connected transport
 const LOST = 3000; // ms without connectivity until a session counts as lost
+const FAREWELL = 2000; // ms that telling the relay of the end may take
 const HOUR = 3600000; // ms
 const STEADY = 10000; // ms of connection after which the next loss is a first one
 const FINAL = new Set([400, 405, 409, 413, 415, 422]); // trying again would change nothing
@@ -71,7 +73,7 @@ export class Session {
         const since = performance.now();
         change(PHASE.LIVE, "");
         this.#everLive = true;
-        await this.#loss();
+        await this.#loss(this.#pc);
         if (performance.now() - since > STEADY) this.#backoff.reset();
       } catch (error) {
         if (this.#ended) break;
@@ -125,11 +127,12 @@ export class Session {
     build(pc);
     await pc.setLocalDescription();
     await gathered(pc, gather);
-    late.length = 0;
+    late.length = 0; // what was found so far stands in the offer
+    const whole = pc.iceGatheringState === "complete";
     const answer = await this.#post(pc.localDescription.sdp);
     if (this.#ended) return;
     await pc.setRemoteDescription({ type: "answer", sdp: answer });
-    if (pc.iceGatheringState !== "complete") this.#trickle(pc, late);
+    if (!whole) this.#trickle(pc, late);
     await connected(pc, CONNECT, this.#end.signal);
   }
 
@@ -170,60 +173,22 @@ export class Session {
     }
   }
 
-  /** Resolves when the connection is gone. The relay's data channel closes first when it ends a session. */
-  #loss() {
-    const pc = this.#pc;
-    return new Promise((resolve) => {
-      let timer = 0;
-      const look = () => {
-        clearTimeout(timer);
-        if (pc.connectionState === "disconnected") timer = setTimeout(resolve, LOST);
-        else if (pc.connectionState !== "connected") resolve();
-      };
-      pc.addEventListener("connectionstatechange", look);
-      pc.facewitness.addEventListener("close", () => {
-        if (this.#pc === pc) this.#resource = null; // the relay has ended it
-        resolve();
-      });
-      this.#end.signal.addEventListener("abort", resolve);
-      look();
-    });
+  /** Resolves when the connection is gone; the relay closes the data channel when it ends a session. */
+  async #loss(pc) {
+    const byRelay = await lost(pc, pc.facewitness, LOST, this.#end.signal);
+    if (byRelay && this.#pc === pc) this.#resource = null;
   }
 
   /** The relay is told first: a connection that closes is a session that it does not know any more. */
   #release() {
     const [pc, resource] = [this.#pc, this.#resource];
     this.#pc = this.#resource = null;
-    const told = resource && request(this.#options.role, resource, { method: "DELETE", keepalive: true });
+    const init = { method: "DELETE", keepalive: true, signal: AbortSignal.timeout(FAREWELL) };
+    const told = resource && request(this.#options.role, resource, init);
     Promise.resolve(told)
       .catch(() => {})
       .finally(() => pc?.close());
   }
-}
-
-function gathered(pc, ms) {
-  return new Promise((resolve) => {
-    const look = () => pc.iceGatheringState === "complete" && resolve();
-    pc.addEventListener("icegatheringstatechange", look);
-    setTimeout(resolve, ms);
-    look();
-  });
-}
-
-function connected(pc, ms, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("no way to the relay's media port was found")), ms);
-    const look = () => {
-      if (pc.connectionState === "connected") resolve();
-      else if (pc.connectionState === "failed") reject(new Error("no way to the relay's media port was found"));
-      else if (pc.connectionState !== "closed" && !signal.aborted) return;
-      clearTimeout(timer);
-      resolve();
-    };
-    pc.addEventListener("connectionstatechange", look);
-    signal.addEventListener("abort", look);
-    look();
-  });
 }
 
 /** Publish the tracks of `stream` as `name`. */
