@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from stream import logs
 from stream.analysis import Analysis
@@ -24,13 +25,17 @@ from stream.networks import Networks, open_networks
 from stream.providers import choose
 from stream.pump import Observer, Pump
 from stream.reader import LiveReader
-from stream.redact import SECRETS
+from stream.relay.settings import RELAY_OPTIONS, RelaySettings, relay_settings
+from stream.secret import secret_in
 from stream.sinks import Dispatcher, SinkOptions, open_sink
 from stream.sources import SourceOptions, display_name, find
 from stream.status import ScoreLog, StatusLine
 from stream.tracker import Tracker
 from stream.values import Health
 from stream.views import View, open_views
+
+if TYPE_CHECKING:
+    from stream.relay.serve import Served
 
 log = logging.getLogger("stream.cli")  # by name: run as a script it would be "__main__", and unheard
 
@@ -51,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if command == "relay":
             from stream.relay.command import relay
-            from stream.relay.settings import relay_settings
 
             return relay(relay_settings(flags, config))
         return watch(settings_from(flags, config))
@@ -81,6 +85,11 @@ def watch(settings: Settings) -> int:
         stack.callback(_summary, settings, meter, name, networks)
         observers = _observers(settings, live, stack)
         sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.alert]
+        served = _serve(settings, health, label)
+        if served is not None:
+            stack.callback(served.close)
+            observers.append(served)
+            sinks.append(served.sink)
         dispatcher = stack.enter_context(contextlib.closing(Dispatcher(sinks)))
         views: list[View] = open_views(
             show=settings.show, record=settings.record, push=settings.push, title=name, wait=not live
@@ -96,6 +105,8 @@ def watch(settings: Settings) -> int:
             reader = LiveReader(
                 settings.source, options, retries=settings.retries, reconnect=not settings.realtime
             )
+            if served is not None:
+                served.explain(lambda: reader.note)
             with contextlib.closing(reader):
                 pump.run_live(reader, settings.duration)
         else:
@@ -128,6 +139,15 @@ def _duration(source: str) -> float | None:
     return duration(source)
 
 
+def _serve(settings: Settings, health: Health, label: str) -> "Served | None":
+    """The page that `--serve` asks for; aiortc is loaded only then."""
+    if settings.serve is None:
+        return None
+    from stream.relay.serve import serve
+
+    return serve(settings, _slug(health.source), health, label)
+
+
 def _source_options(settings: Settings) -> SourceOptions:
     return SourceOptions(
         rtsp_transport=settings.rtsp_transport,
@@ -140,15 +160,8 @@ def _source_options(settings: Settings) -> SourceOptions:
 
 
 def _sink_options(settings: Settings) -> SinkOptions:
-    secret = None
-    if settings.webhook_secret_file:
-        try:
-            secret = Path(settings.webhook_secret_file).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"webhook secret {settings.webhook_secret_file}: {error}") from None
-        if not secret:
-            raise ConfigError(f"webhook secret {settings.webhook_secret_file}: the file is empty")
-        SECRETS.register_value(secret)
+    file = settings.webhook_secret_file
+    secret = secret_in(file, "webhook secret") if file else None
     if settings.spool:
         return SinkOptions(hmac_secret=secret, spool_dir=Path(settings.spool))
     return SinkOptions(hmac_secret=secret)
@@ -200,12 +213,6 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-40:] or "stream"
 
 
-def _add_relay_flags(parser: argparse.ArgumentParser) -> None:
-    from stream.relay.settings import RELAY_OPTIONS, RelaySettings
-
-    add_options(parser, RELAY_OPTIONS, RelaySettings)
-
-
 def _version() -> str:
     try:
         return version("facewitness")
@@ -231,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
         help="take live video in by WHIP, watch it, give it out by WHEP",
         epilog="Then open http://127.0.0.1:8080/ in a browser.",
     )
-    _add_relay_flags(relaying)
+    add_options(relaying, RELAY_OPTIONS, RelaySettings)
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")

@@ -39,6 +39,10 @@ class Settings:
     quiet: bool = False
     log: str = "text"
     meter: str | None = None
+    serve: tuple[str, int] | None = None  # host, port
+    watch_token_file: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,14 @@ def _resolution(word: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _address(word: str) -> tuple[str, int]:
+    """HOST:PORT, [IPV6]:PORT or :PORT, which means loopback."""
+    host, colon, port = word.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("[HOST]:PORT, such as :8080")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "coreml")
 OPTIONS: dict[str, Option] = {
     "model": Option(
@@ -102,6 +114,10 @@ OPTIONS: dict[str, Option] = {
     "meter": Option(
         "measure each stage; the JSON summary goes to PATH (default: stdout)", metavar="PATH", const="-"
     ),
+    "serve": Option("show the stream on a page, http://127.0.0.1:PORT/", _address, metavar="[HOST]:PORT"),
+    "watch_token_file": Option("file with the tokens of those who may see the page", metavar="FILE"),
+    "cert": Option("certificate chain that makes the page HTTPS, PEM", metavar="FILE"),
+    "key": Option("the certificate's private key, PEM", metavar="FILE"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Plain aiortc clients for the relay's tests: a publisher of pictures and tones, and a viewer."""
+"""For the relay's tests: a relay in this process, and plain aiortc clients that publish and view."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
+from stream.relay.access import Access
+from stream.relay.app import make_app
+from stream.relay.command import serving
+from stream.relay.events import Hub
+from stream.relay.ice import IceServers
+from stream.relay.limits import Bounds, Limits
+from stream.relay.registry import Analysis, Registry
+from stream.relay.sink import HubSink
+from stream.sinks import Dispatcher
+
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR
 
 OPUS_TIME = fractions.Fraction(1, 48_000)
@@ -29,12 +39,14 @@ class Pictures(MediaStreamTrack):
     def __init__(self, pictures: Iterator[Picture], rate: float = 30.0) -> None:
         super().__init__()
         self._pictures, self._rate = pictures, rate
-        self._begin: float | None = None
+        self._begin: float | None = None  # s, when the first picture was due, moved on by lateness
+        self._zero: float | None = None  # s, of the timestamps
         self._count = 0
         self._last: Picture | None = None
 
     async def recv(self) -> av.VideoFrame:
         now = time.monotonic()
+        self._zero = self._zero or now
         self._begin = self._begin or now
         due = self._begin + self._count / self._rate
         if due > now:
@@ -44,7 +56,7 @@ class Pictures(MediaStreamTrack):
         picture = next(self._pictures, None)
         self._last = self._last if picture is None else picture
         frame = av.VideoFrame.from_ndarray(self._last, format="bgr24")
-        frame.pts = round((time.monotonic() - self._begin) * 90_000)
+        frame.pts = round((time.monotonic() - self._zero) * 90_000)
         frame.time_base = fractions.Fraction(1, 90_000)
         self._count += 1
         return frame
@@ -206,3 +218,53 @@ async def closing(*clients: Client) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.gather(*(client.close() for client in clients))
+
+
+class Relay:
+    """A relay in this process, on this event loop; its parts can be looked at."""
+
+    def __init__(self, networks, **more) -> None:
+        self.networks = networks
+        self.tokens: dict = more.get("tokens", {})
+        self.sinks = more.get("sinks", [])
+        self.view = more.get("view")
+        self.ice = more.get("ice", IceServers())
+        self.bounds = more.get("bounds", Bounds(rate=1000, burst=1000))
+        self.origins = more.get("origins", ())
+        self.url = ""
+
+    async def __aenter__(self) -> Relay:
+        self.hub = Hub()
+        self.dispatcher = Dispatcher([*self.sinks, HubSink(self.hub)])
+        analysis = Analysis(self.networks, self.dispatcher, 10.0)
+        self.registry = Registry(self.hub, Limits(self.bounds), self.ice, analysis, self.view)
+        access = Access(self.tokens, open_to_all=not self.tokens)
+        app = make_app(self.registry, access, ("127.0.0.1", "localhost"), self.origins)
+        self._stack = contextlib.AsyncExitStack()
+        self.url = (await self._stack.enter_async_context(serving(app, "127.0.0.1", 0, None))).rstrip("/")
+        self.registry.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.registry.shut()
+        await self._stack.aclose()
+        self.dispatcher.close()
+
+    async def publish(self, name: str, pictures: Iterator[Picture], **more) -> Publisher:
+        """A publisher whose pictures arrive."""
+        publisher = Publisher(f"{self.url}/whip/{name}", pictures, **more)
+        assert await publisher.connect() == 201, publisher.answer
+        assert await poll(lambda: self.registry.channels[name].frames.connected)
+        return publisher
+
+    async def watch(self, name: str, picture: str = "annotated", **more) -> Viewer:
+        """A viewer who sees something."""
+        viewer = Viewer(f"{self.url}/whep/{name}?picture={picture}", **more)
+        assert await viewer.connect() == 201, viewer.answer
+        await viewer.until(1)
+        return viewer
+
+    async def get(self, path: str) -> dict:
+        """The JSON at a path."""
+        async with aiohttp.ClientSession() as http, http.get(self.url + path) as reply:
+            return await reply.json()

@@ -30,6 +30,9 @@ class Watched(Observer, Protocol):
     def name(self) -> str:
         """As alerts tell it."""
 
+    def health(self) -> Health:
+        """How the stream does."""
+
     def complain(self, trouble: str) -> None:
         """Something is wrong with the analysis; the next result ends it."""
 
@@ -54,6 +57,10 @@ class Analyst:
         if self._pump is not None:
             self._pump.stop.set()
 
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, `timeout` s at most."""
+        self._thread.join(timeout)
+
     def _run(self) -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
@@ -75,5 +82,5 @@ class Analyst:
         judge = Judge(Policy(card.thresholds, cooldown=self._cooldown), self._watched.name, label, prefix)
         meter = Meter()
         analysis = Analysis(self._networks.detector, Tracker(self._networks.faces), judge, meter)
-        health = Health(self._watched.name, self._networks.provider, False, 0.0, None, 0, 0)
+        health = self._watched.health()
         return Pump(analysis, self._dispatcher, [], [self._watched], meter, health)

@@ -1,19 +1,17 @@
 """The relay's HTTP application: routes, and what holds for every request."""
 
-import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
+from stream.relay.events import sse
 from stream.relay.limits import Full
 from stream.relay.registry import Registry
 from stream.relay.requests import ACCESS, REGISTRY, RequestError, need
@@ -25,7 +23,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 NAME = "{name:[A-Za-z0-9._-]{1,64}}"
 PAGE = Path(str(files("stream.relay") / "page"))
-HEARTBEAT = 10.0  # s between two comment lines of the event stream
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'self'; media-src 'self' blob: mediastream:; object-src 'none'; base-uri 'none'; "
@@ -38,6 +35,11 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Cache-Control": "no-store",
+}
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Max-Age": "600",
 }
 _HOSTS = web.AppKey("hosts", frozenset)  # names that a Host header may carry; empty: any
 _ORIGINS = web.AppKey("origins", frozenset)  # of other sites that may ask
@@ -84,7 +86,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors become JSON of one line, strangers are kept out, headers are added."""
     try:
         origin = _check_site(request)
-        response = await handler(request)
+        preflight = origin is not None and request.method == "OPTIONS"
+        response = web.Response(status=204, headers=_PREFLIGHT) if preflight else await handler(request)
     except RequestError as error:
         origin, response = None, _error(error.status, error.text, error.headers)
     except Refused as error:
@@ -152,32 +155,7 @@ async def _healthy(request: web.Request) -> web.Response:
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
-    """Server-sent events, until the client goes."""
-    response = web.StreamResponse(headers=_SECURITY | {"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    messages = request.app[REGISTRY].hub.subscribe(request.query.get("stream"), asyncio.get_running_loop())
-    waiting = asyncio.ensure_future(anext(messages))
-    try:
-        await response.write(b": facewitness\n\n")
-        while True:
-            done, _ = await asyncio.wait({waiting}, timeout=HEARTBEAT)
-            if not done:
-                await response.write(b": still here\n\n")
-                continue
-            number, message = waiting.result()
-            waiting = asyncio.ensure_future(anext(messages))
-            await response.write(_event(number, message))
-    except (ConnectionError, StopAsyncIteration):
-        pass
-    finally:
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        await messages.aclose()
-    return response
-
-
-def _event(number: int, message: dict[str, Any]) -> bytes:
-    return f"event: {message['type']}\nid: {number}\ndata: {json.dumps(message)}\n\n".encode()
+    return await sse(request, request.app[REGISTRY].hub, request.query.get("stream"))
 
 
 def _file(name: str) -> Handler:

@@ -17,7 +17,6 @@ from stream.relay.output import Kind, Output, VideoOut
 from stream.values import Frame, Health, Result, State, TrackView
 from stream.views import View
 
-_SAMPLE = 0.2  # s between two messages with scores, unless a state changes
 _STALE = 3.0  # s after which tracks are too old to be drawn
 
 
@@ -38,24 +37,20 @@ class Channel:
         self._result: Result | None = None
         self._seen = 0.0  # s, monotonic, when the latest result came
         self._trouble = ""
-        self._told: tuple[object, ...] = ()  # the states told last
-        self._sampled = 0.0  # s, monotonic
         self._live = False
         self._outputs: dict[Kind, Output] = {}
         self._sounds: dict[Kind, Sound] = {}
         self.has_sound = False
         self.pictures = 0  # encoded by outputs that are gone
         self.on_end: list[Callable[[], None]] = []
+        self.joins: list[Callable[[float], None]] = []  # wait for threads, s at most each
         self.published = False  # by a session of ours, and not by a pump of this process
 
     def see(self, result: Result, health: Health) -> None:
         """A frame was analysed."""
-        now = time.monotonic()
-        self._result, self._health, self._seen, self._trouble = result, health, now, ""
-        states = (result.state, *((view.track.id, view.state) for view in result.tracks))
-        if states != self._told or now - self._sampled >= _SAMPLE:
-            self._told, self._sampled = states, now
-            self._hub.publish(scores_message(self.name, result, health))
+        self._result, self._health, self._trouble = result, health, ""
+        self._seen = time.monotonic()
+        self._hub.publish(scores_message(self.name, result, health))
 
     def close(self) -> None:
         """The pump has ended; the channel may go on with another."""
@@ -71,12 +66,11 @@ class Channel:
     def health(self) -> Health:
         """How the stream does just now."""
         frames, analysed = self.frames, self._health
-        output = self._outputs.get(Kind.ANNOTATED)
         return replace(
             analysed,
             connected=frames.connected,
             fps=frames.rate,
-            age=(output.delay or None) if output else analysed.age,
+            age=self.delay(Kind.ANNOTATED) or analysed.age,
             frames=frames.count,
             note=self._trouble if frames.connected else self.note() or "no picture",
         )
@@ -126,6 +120,10 @@ class Channel:
         self._drop(Kind.ANNOTATED)
         self._output(Kind.ANNOTATED)
 
+    def delay(self, kind: Kind) -> float:
+        """s that a kind of picture takes from its arrival to its packets; 0.0 while nobody looks."""
+        return self._outputs[kind].delay if kind in self._outputs else 0.0
+
     def join(self, kind: Kind, codec: str) -> VideoOut:
         """A new viewer's track."""
         return self._output(kind).join(codec)
@@ -147,7 +145,7 @@ class Channel:
     def sound(self, kind: Kind) -> Sound:
         """The sound that goes with a kind of picture."""
         if kind not in self._sounds:
-            self._sounds[kind] = Sound(lambda: self._outputs[kind].delay if kind in self._outputs else 0.0)
+            self._sounds[kind] = Sound(lambda: self.delay(kind))
         return self._sounds[kind]
 
     def hear(self, payload: bytes, ticks: int) -> None:

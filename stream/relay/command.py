@@ -18,25 +18,25 @@ from stream.providers import choose
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
 from stream.relay.events import Hub
+from stream.relay.ice import IceServers
 from stream.relay.limits import Bounds, Limits
 from stream.relay.registry import Analysis, Registry
-from stream.relay.settings import RelaySettings, access_of, ice_of, is_loopback, secret_in
+from stream.relay.settings import RelaySettings, access_of, is_loopback
 from stream.relay.sink import HubSink
+from stream.secret import secret_in
 from stream.sinks import Dispatcher, SinkOptions, open_sink
 from stream.views import View
 from stream.views.push import Push
 
 log = logging.getLogger(__name__)
 
-_SWITCH = (
-    0.001  # s after which a thread of Python lets another in; the default of 5 ms is felt in the picture
-)
+SWITCH = 0.001  # s after which a thread of Python lets another in; the default of 5 ms is felt in the picture
 
 
 def relay(settings: RelaySettings) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit code. Raises a FacewitnessError."""
     logs.set_up(settings.log, settings.quiet)
-    sys.setswitchinterval(_SWITCH)
+    sys.setswitchinterval(SWITCH)
     access = access_of(
         settings.host,
         {
@@ -45,7 +45,7 @@ def relay(settings: RelaySettings) -> int:
             Role.ADMIN: settings.admin_token_file,
         },
     )
-    ice, tls = ice_of(settings), tls_of(settings.cert, settings.key)
+    ice, tls = _ice(settings), tls_of(settings.cert, settings.key)
     if settings.push:
         Push(settings.push.replace("{name}", "name")).close()  # better told now than with the first stream
     networks = open_networks(settings.model, choose(settings.provider), settings.threads, settings.min_face)
@@ -128,12 +128,20 @@ def tls_of(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
+def _ice(settings: RelaySettings) -> IceServers:
+    """The ICE servers as configured. Raises ConfigError."""
+    file = settings.turn_secret_file
+    secret = secret_in(file, "TURN secret") if file else None
+    return IceServers(settings.ice_server, secret, settings.turn_lifetime)
+
+
 def _pusher(url: str | None) -> Callable[[str], View] | None:
     return None if url is None else lambda name: Push(url.replace("{name}", name))
 
 
 def _sink_options(settings: RelaySettings) -> SinkOptions:
-    secret = settings.webhook_secret_file and secret_in(settings.webhook_secret_file, "webhook secret")
+    file = settings.webhook_secret_file
+    secret = secret_in(file, "webhook secret") if file else None
     if settings.spool:
-        return SinkOptions(hmac_secret=secret or None, spool_dir=Path(settings.spool))
-    return SinkOptions(hmac_secret=secret or None)
+        return SinkOptions(hmac_secret=secret, spool_dir=Path(settings.spool))
+    return SinkOptions(hmac_secret=secret)

@@ -3,10 +3,15 @@
 import threading
 import time
 from collections import deque
+from dataclasses import replace
+
+import cv2
+import numpy as np
 
 from stream.values import Frame
 
 SILENT = 2.0  # s without a picture after which a stream counts as lost
+_ALIKE = 0.03  # relative difference of width to height below which two sizes are of one shape
 _SPAN = 2.0  # s over which the rate is counted
 
 
@@ -83,6 +88,7 @@ class Feed:
         self._period = 1 / rate if rate else 0.0
         self._due = 0.0  # s, monotonic
         self._seen, self._taken = -1, 0
+        self._size = (0, 0)  # px, width and height of what is analysed
 
     def newest(self, timeout: float) -> Frame | None:
         """The newest frame, each one once; None after `timeout` s without one."""
@@ -95,7 +101,22 @@ class Feed:
         if frame is not None:
             self._due = time.monotonic() + self._period
             self._seen, self._taken = frame.index, self._taken + 1
+            frame = self._in_one_size(frame)
         return frame
+
+    def _in_one_size(self, frame: Frame) -> Frame:
+        """Senders change the size of their pictures with the network; tracks should outlast that.
+
+        The largest size of one shape is kept: smaller pictures are enlarged to it.
+        """
+        height, width = frame.image.shape[:2]
+        kept_width, kept_height = self._size
+        alike = abs(width * kept_height - height * kept_width) < _ALIKE * width * kept_height
+        if not alike or width >= kept_width:
+            self._size = width, height
+            return frame
+        image = cv2.resize(frame.image, self._size, interpolation=cv2.INTER_LINEAR)
+        return replace(frame, image=np.asarray(image, np.uint8))
 
     @property
     def frames(self) -> int:

@@ -24,7 +24,7 @@ class Bounds:
     addresses: int = 4096  # that are remembered; beyond that the one that was quiet for longest is forgotten
 
 
-class Full(Exception):
+class Full(Exception):  # noqa: N818 - says what happened, as those in stream/errors.py do
     """A session that cannot be had now."""
 
     def __init__(self, status: int, text: str, retry_after: int) -> None:

@@ -98,6 +98,7 @@ class Output:
         self._last_key: dict[str, float] = {}  # s, monotonic
         self._stop = threading.Event()
         self.delay = 0.0  # s from a picture's arrival to its packets, smoothed
+        self.keys = 0  # key frames that viewers asked for
         self.encoded = 0  # pictures, over all encoders that there ever were
         self._thread = threading.Thread(target=self._run, name=f"painter of {name}", daemon=True)
         self._thread.start()
@@ -192,6 +193,7 @@ class Output:
                 return False
             del self._wants_key[codec]
             self._last_key[codec] = now
+            self.keys += 1
             return True
 
     def _hand_out(self, codec: str, packet: av.Packet) -> None:

@@ -76,7 +76,7 @@ class Peer:
             if self._candidates > CANDIDATES:
                 raise Refused(429, f"more than {CANDIDATES} candidates")
             try:
-                parsed = candidate_from_sdp(candidate.line.removeprefix("candidate:"))
+                parsed = candidate_from_sdp(candidate.line)
                 parsed.sdpMid, parsed.sdpMLineIndex = candidate.mid, candidate.index
                 await self.pc.addIceCandidate(parsed)
             except Exception as error:
@@ -104,7 +104,10 @@ class Peer:
 
     async def _close(self) -> None:
         for callback in self.on_gone:
-            callback()
+            try:
+                callback()
+            except Exception:  # the connection itself must be closed in any case
+                log.exception("clearing up after a peer failed")
         for task in list(self._tasks):
             task.cancel()
         with contextlib.suppress(Exception):
@@ -127,8 +130,14 @@ class Peer:
         self.task(self._tell(channel))
 
     async def _tell(self, channel: RTCDataChannel) -> None:
-        async for _, message in self._hub.subscribe(self._stream, asyncio.get_running_loop()):
-            if channel.readyState != "open":
-                return
-            if channel.bufferedAmount < _BUFFERED:
-                channel.send(json.dumps(message))
+        try:
+            messages = self._hub.subscribe(self._stream, asyncio.get_running_loop())
+        except OverflowError:
+            channel.close()
+            return
+        with contextlib.closing(messages):
+            async for _, message in messages:
+                if channel.readyState != "open":
+                    return
+                if channel.bufferedAmount < _BUFFERED:
+                    channel.send(json.dumps(message, allow_nan=False))

@@ -24,6 +24,7 @@ from stream.views import View
 
 log = logging.getLogger(__name__)
 
+_JOIN = 2.0  # s for the end of one stream's analysis
 _ROUND = 0.5  # s between two looks for what is overdue
 ABANDONED = 60.0  # s without a picture after which a publisher's name is free again
 TAKEN_OVER = 4.0  # s without a picture after which another may publish under the name
@@ -38,6 +39,7 @@ class Session:
     stream: str
     peer: Peer
     etag: str
+    credentials: tuple[str, str] | None = None  # ICE user and password of the client's offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Registry:
         self.sessions: dict[str, Session] = {}
         self._round: asyncio.Task[None] | None = None
 
+    @property
+    def takes_video(self) -> bool:
+        """Whether one may publish here."""
+        return self._analysis is not None
+
     def start(self) -> None:
         """Begin to look for what is overdue."""
         self._round = asyncio.ensure_future(self._look())
@@ -89,6 +96,7 @@ class Registry:
         feed = Feed(channel.frames, given.rate)
         analyst = Analyst(channel, feed, given.networks, given.dispatcher, given.cooldown)
         channel.on_end.append(analyst.close)
+        channel.joins.append(analyst.join)
         if self._view is not None:
             channel.push(self._view(channel.name))
 
@@ -137,11 +145,15 @@ class Registry:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._round
         peers = [session.peer for session in self.sessions.values()]
-        for channel in list(self.channels.values()):
+        channels = list(self.channels.values())
+        for channel in channels:
             self.end(channel)
         for session in list(self.sessions.values()):
             self.close(session)
         await asyncio.gather(*(peer.close() for peer in peers), return_exceptions=True)
+        for join in [join for channel in channels for join in channel.joins]:
+            await asyncio.to_thread(join, _JOIN)  # so that the alerts that are open are closed
+        self.hub.close()
 
     def rows(self) -> list[dict[str, Any]]:
         """All streams, by name."""

@@ -1,5 +1,6 @@
 """What the HTTP resources of the relay have in common: bodies read with a bound, answers, sessions' ends."""
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from stream.relay import sdp
 from stream.relay.access import Access, Role
 from stream.relay.registry import Registry, Session
 
+_PATIENCE = 10.0  # s for a body
 LONGEST = 64 << 10  # bytes of an offer or a fragment
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
@@ -47,9 +49,13 @@ async def body_of(request: web.Request, kind: str) -> bytes:
         raise RequestError(415, f"the body must be {kind}")
     if (request.content_length or 0) > LONGEST:
         raise RequestError(413, f"the body is longer than {LONGEST} bytes")
-    body = await request.content.read(LONGEST + 1)
-    while len(body) <= LONGEST and not request.content.at_eof():
-        body += await request.content.read(LONGEST + 1)
+    body = b""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while len(body) <= LONGEST and not request.content.at_eof():
+                body += await request.content.read(LONGEST + 1)
+    except TimeoutError:
+        raise RequestError(408, "the body did not come in time") from None
     if len(body) > LONGEST:
         raise RequestError(413, f"the body is longer than {LONGEST} bytes")
     return body
@@ -86,7 +92,10 @@ async def trickle(request: web.Request) -> web.Response:
         raise RequestError(422, "ICE restarts are not supported")
     if match != session.etag:
         raise RequestError(412, "the session is another by now")
-    found = sdp.candidates(await body_of(request, FRAGMENT))
+    fragment = await body_of(request, FRAGMENT)
+    found = sdp.candidates(fragment)
+    if sdp.credentials(fragment) not in (None, session.credentials):
+        raise RequestError(422, "ICE restarts are not supported")
     await session.peer.trickle(found)
     return web.Response(status=204)
 

@@ -2,14 +2,11 @@
 
 import ipaddress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stream.config import OPTIONS, Option, merged, number
 from stream.errors import ConfigError
-from stream.redact import SECRETS
 from stream.relay.access import Access, Role, read_tokens
-from stream.relay.ice import IceServers
 
 _SHARED = (
     "model",
@@ -109,23 +106,3 @@ def access_of(host: str, files: dict[Role, str | None]) -> Access:
     if len(set(given)) != len(given):
         raise ConfigError("the same token stands in two token files")
     return Access(tokens, open_to_all=not tokens)
-
-
-def ice_of(settings: RelaySettings) -> IceServers:
-    """The ICE servers as configured. Raises ConfigError."""
-    secret = None
-    if settings.turn_secret_file:
-        secret = secret_in(settings.turn_secret_file, "TURN secret")
-    return IceServers(settings.ice_server, secret, settings.turn_lifetime)
-
-
-def secret_in(path: str, what: str) -> str:
-    """The secret in a file; it is kept out of all logs. Raises ConfigError."""
-    try:
-        secret = Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{what} {path}: {error}") from None
-    if not secret:
-        raise ConfigError(f"{what} {path}: the file is empty")
-    SECRETS.register_value(secret)
-    return secret

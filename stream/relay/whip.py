@@ -23,11 +23,14 @@ START_KBPS, LEAST_KBPS = 2000, 600  # what Chromium is told to begin with; its o
 async def publish(request: web.Request) -> web.Response:
     """POST /whip/NAME: an offer becomes a session. 409 where the name is taken."""
     registry, name = request.app[REGISTRY], request.match_info["name"]
+    if not registry.takes_video:
+        raise RequestError(403, "this server shows one stream and takes none in")
     body = await offer_in(request)
     offer = sdp.check_offer(body, video_from_client=True)
     if not registry.free(name):
         raise RequestError(409, f"{name} is being published already")
     session = registry.admit(Role.PUBLISH, name, address_of(request))
+    session.credentials = sdp.credentials(offer)
     channel = registry.open(name, f"whip:{name}")
     channel.published = True
     session.peer.on_gone.append(lambda: registry.end(channel))
