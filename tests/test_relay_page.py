@@ -98,7 +98,10 @@ def test_join_watch_the_verdict_change_leave_and_join_again(browser: Any, relay:
         assert visit.clean() == []
 
 
-def test_a_viewer_sees_list_curve_and_untouched_picture(browser: Any, relay: Relay) -> None:
+_SENT = "connections[0].getSenders().map(({ track }) => track?.id ?? '').join()"
+
+
+def test_a_viewer_sees_list_curve_untouched_picture_and_the_next_camera(browser: Any, relay: Relay) -> None:
     with Visit(browser, relay.url) as sender, Visit(browser, relay.url) as viewer:
         join(sender, "hall")
         row = viewer.page.locator("[data-stream=hall]")
@@ -118,6 +121,12 @@ def test_a_viewer_sees_list_curve_and_untouched_picture(browser: Any, relay: Rel
         viewer.page.click("#plain")
         assert viewer.until(lambda: viewer.share("#video", BACKGROUND) > 0.1 and not drawn(viewer))
         assert viewer.clean() == sender.clean() == []
+
+        sent = sender.page.evaluate(_SENT)
+        sender.page.select_option("#camera", index=1)
+        assert sender.until(lambda: sender.page.evaluate(_SENT) != sent)
+        pictures = viewer.received()["pictures"]
+        assert viewer.until(lambda: viewer.received()["pictures"] > pictures + 10)
 
         viewer.page.fill("#own-name", "hall")
         viewer.page.click("#join")

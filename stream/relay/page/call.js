@@ -1,6 +1,6 @@
 /** The page at `/call`: two people, each publishes to the relay and watches the other as the relay shows them. */
 
-import { cameraMissing, deviceChoice, openCamera, stopAll } from "./camera.js";
+import { cameraMissing, changeCamera, deviceChoice, openCamera, stopAll } from "./camera.js";
 import { Curve } from "./curve.js";
 import { byId, calmly, say, speak } from "./dom.js";
 import { follow } from "./events.js";
@@ -40,8 +40,7 @@ async function join() {
     frame(error.wantsToken ? "Give the token above, then press Join again." : error.message);
     return;
   }
-  byId("preview").srcObject = camera;
-  camera.getVideoTracks()[0].addEventListener("ended", () => leave("The camera was taken away."));
+  show();
   refill();
   sending = publish(nameOf(room(), person()), camera, { change: onSending, message: onOwn });
   history.replaceState(null, "", `/call?room=${encodeURIComponent(room())}`);
@@ -49,6 +48,13 @@ async function join() {
   frame("");
   byId("leave").focus();
   lookAround();
+}
+
+function show() {
+  byId("preview").srcObject = camera;
+  const [track] = camera.getVideoTracks();
+  track.enabled = byId("unseen").getAttribute("aria-pressed") !== "true";
+  track.addEventListener("ended", () => leave("The camera was taken away."));
 }
 
 function leave(words = "") {
@@ -144,7 +150,7 @@ function onOther(message) {
   byId("other-verdict").hidden = byId("figure").hidden = false;
   showChip(byId("other-state"), message.state);
   byId("other-screen").className = `screen ${classOf(message.state)}`;
-  say(byId("other-facts"), `${rate(message.fps)} · age ${duration(message.age)}`);
+  say(byId("other-facts"), `analysed ${rate(message.fps)} · age ${duration(message.age)}`);
   drawOther();
   if (message.state === spokenState) return;
   spokenState = message.state;
@@ -165,7 +171,7 @@ function frame(words) {
   byId("join").hidden = on;
   byId("join").disabled = Boolean(cameraMissing());
   if (!on) byId("own-verdict").hidden = true;
-  for (const id of ["room", "person", "camera", "microphone"]) byId(id).disabled = on;
+  byId("entry").hidden = byId("sound").hidden = on;
   byId("link").href = `/call?room=${encodeURIComponent(room())}`;
   say(byId("link"), byId("link").href);
   if (!on) say(byId("other-words"), EMPTY);
@@ -194,6 +200,15 @@ byId("own").addEventListener("submit", (event) => {
   if (!sending && !byId("join").disabled) join();
 });
 byId("leave").addEventListener("click", () => leave());
+byId("camera").addEventListener("change", async () => {
+  if (!sending) return;
+  try {
+    await changeCamera(camera, sending.connection, byId("camera").value);
+    show();
+  } catch (error) {
+    say(byId("own-words"), error.message);
+  }
+});
 byId("hear").addEventListener("click", () => {
   byId("other").muted = false;
   byId("hear").hidden = true;

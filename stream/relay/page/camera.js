@@ -29,6 +29,20 @@ export async function openCamera({ camera, microphone }) {
   }
 }
 
+/** Another camera into `stream` and the session that sends it. Throws words; then nothing has changed. */
+export async function changeCamera(stream, connection, camera) {
+  const fresh = await openCamera({ camera, microphone: "none" });
+  const [old] = stream.getVideoTracks();
+  const [track] = fresh.getVideoTracks();
+  await connection
+    ?.getSenders()
+    .find((sender) => sender.track === old)
+    ?.replaceTrack(track);
+  stream.removeTrack(old);
+  old.stop();
+  stream.addTrack(track);
+}
+
 /** Keep two select elements up to date with the devices; names are known once permission was given. */
 export function deviceChoice(cameras, microphones) {
   const fill = async () => {

@@ -19,7 +19,7 @@ const MEANINGS = {
   ALERT: "The score has stayed above the upper threshold: an alert is open.",
   [NO_SIGNAL]: "No picture arrives just now.",
 };
-const LIST_EVERY = 5000; // ms between two looks at /api/streams; the events tell the rest at once
+const LIST_EVERY = 2000; // ms between two looks at /api/streams; the events tell the states at once
 
 const seconds = () => performance.now() / 1000;
 const scores = new Scores();

@@ -1,6 +1,6 @@
 /** Joining with one's own camera: the form, the mirrored preview, the WHIP session. */
 
-import { cameraMissing, deviceChoice, keepName, openCamera, ownName, stopAll } from "./camera.js";
+import { cameraMissing, changeCamera, deviceChoice, keepName, openCamera, ownName, stopAll } from "./camera.js";
 import { byId, say } from "./dom.js";
 import { PHASE, publish } from "./session.js";
 
@@ -91,14 +91,7 @@ export class OwnCamera {
   /** Another camera into the session that runs. */
   async #changeCamera() {
     try {
-      const fresh = await openCamera({ camera: byId("camera").value, microphone: "none" });
-      const [old] = this.#stream.getVideoTracks();
-      const [track] = fresh.getVideoTracks();
-      const sender = this.#session?.connection?.getSenders().find((one) => one.track === old);
-      await sender?.replaceTrack(track);
-      this.#stream.removeTrack(old);
-      old.stop();
-      this.#stream.addTrack(track);
+      await changeCamera(this.#stream, this.#session.connection, byId("camera").value);
       this.#show();
       say(byId("own-words"), "");
     } catch (error) {

@@ -28,12 +28,11 @@ export class Streams {
     this.#streams = new Map(streams.map((stream) => [stream.name, stream]));
   }
 
-  /** Take a message of type "scores"; false if its stream is not in the list yet. */
-  update({ stream: name, state, fps, age }) {
+  /** Take a message of type "scores", whose rate is the analysis's; false if its stream is not in the list yet. */
+  update({ stream: name, state, fps }) {
     const stream = this.#streams.get(name);
     if (!stream) return false;
-    Object.assign(stream, { state, age, connected: true, note: "" });
-    if (Number.isFinite(fps)) stream.fps = fps;
+    Object.assign(stream, { state, analysis_fps: fps, connected: true, note: "" });
     return true;
   }
 
