@@ -1,5 +1,8 @@
 /** Requests to the relay: the token of each role goes along, errors become one line of words. */
 
+/** The relay that this module came from: pages of other sites may import it, where the relay allows them. */
+export const RELAY = new URL(import.meta.url).origin;
+
 const KEY = "facewitness.token.";
 const ROLES = ["publish", "watch", "admin"];
 
@@ -16,7 +19,7 @@ export class RelayError extends Error {
 
   /** Whether a token is missing or wrong. */
   get wantsToken() {
-    return this.status === 401 || this.status === 403;
+    return this.status === 401;
   }
 }
 
@@ -55,7 +58,7 @@ export async function request(role, path, init = {}) {
   if (token) headers.set("Authorization", `Bearer ${token}`);
   let response;
   try {
-    response = await fetch(path, { ...init, headers, cache: "no-store", credentials: "omit" });
+    response = await fetch(new URL(path, RELAY), { ...init, headers, cache: "no-store", credentials: "omit" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new RelayError(0, "the relay does not answer");

@@ -3,7 +3,7 @@
 import { Backoff } from "./backoff.js";
 import { connected, gathered, lost } from "./connection.js";
 import { parsed } from "./events.js";
-import { RelayError, getJson, request, tokenGiven } from "./http.js";
+import { RELAY, RelayError, getJson, request, tokenGiven } from "./http.js";
 import { fragment } from "./sdp.js";
 
 const CONNECT = 20000; // ms from the offer to a connected transport
@@ -11,7 +11,7 @@ const LOST = 3000; // ms without connectivity until a session counts as lost
 const FAREWELL = 2000; // ms that telling the relay of the end may take
 const HOUR = 3600000; // ms
 const STEADY = 10000; // ms of connection after which the next loss is a first one
-const FINAL = new Set([400, 405, 409, 413, 415, 422]); // trying again would change nothing
+const FINAL = new Set([400, 403, 405, 409, 413, 415, 422]); // trying again would change nothing
 
 export const PHASE = { CONNECTING: "connecting", LIVE: "live", WAITING: "waiting", FAILED: "failed", ENDED: "ended" };
 
@@ -153,7 +153,7 @@ export class Session {
       headers: { "Content-Type": "application/sdp", Accept: "application/sdp" },
       body: sdp,
     });
-    this.#resource = new URL(response.headers.get("Location"), new URL(url, location.href)).href;
+    this.#resource = new URL(response.headers.get("Location"), new URL(url, RELAY)).href;
     this.#etag = response.headers.get("ETag") ?? "";
     if (this.#ended) this.#release();
     return response.text();
