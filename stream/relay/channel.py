@@ -1,6 +1,7 @@
 """A channel: one named live stream with its newest frame, its latest result, its viewers and its messages."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +51,9 @@ class Channel:
         """A frame was analysed."""
         self._result, self._health, self._trouble = result, health, ""
         self._seen = time.monotonic()
+        if not self._live:  # a stream may end before anybody looks after it
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self.watch)
         self._hub.publish(scores_message(self.name, result, health))
 
     def close(self) -> None:
@@ -155,7 +159,7 @@ class Channel:
 
     def watch(self) -> None:
         """Tell when the stream comes to life or is lost; to be called now and then."""
-        if self.frames.connected != self._live:
+        if not self.frames.ended and self.frames.connected != self._live:
             self._live = not self._live
             note = "" if self._live else self.health().note
             self._hub.publish(stream_message(self.name, "live" if self._live else "lost", note))
