@@ -41,6 +41,7 @@ class Pictures(MediaStreamTrack):
         self._pictures, self._rate = pictures, rate
         self._begin: float | None = None  # s, when the first picture was due, moved on by lateness
         self._zero: float | None = None  # s, of the timestamps
+        self.paused = False
         self._count = 0
         self._last: Picture | None = None
 
@@ -53,6 +54,8 @@ class Pictures(MediaStreamTrack):
             await asyncio.sleep(due - now)
         elif now - due > 1 / self._rate:  # late: a camera does not catch up
             self._begin = now - self._count / self._rate
+        while self.paused:
+            await asyncio.sleep(0.05)
         picture = next(self._pictures, None)
         self._last = self._last if picture is None else picture
         frame = av.VideoFrame.from_ndarray(self._last, format="bgr24")

@@ -15,6 +15,7 @@ import pytest
 
 from stream.networks import Networks, open_networks
 from stream.relay.output import Kind
+from stream.relay.registry import TAKEN_OVER
 from stream.sinks import SinkOptions, open_sink
 from stream.sources import demo
 from tests import clips
@@ -234,6 +235,46 @@ def test_peers_that_vanish_are_gone_within_ten_seconds_and_nothing_stays(network
             assert await poll(lambda: gc.collect() >= 0 and channel() is None, 5)
             await watching.until(5)
             await asyncio.gather(staying.close(), watching.close())
+
+    asyncio.run(scenario())
+
+
+def test_a_publisher_that_stops_sending_is_told_apart_from_one_that_sends(networks, real):
+    async def scenario():
+        async with Relay(networks) as relay:
+            publisher = await relay.publish(NAME, iter([real[0]]))
+            other = await relay.publish("back", forth_and_back(real))
+            viewer, watching = await relay.watch(NAME), await relay.watch("back")
+            async with closing(publisher, other, viewer, watching):
+                lit = (await viewer.until(10)).mean()
+                publisher.camera.paused = True
+                assert await poll(lambda: viewer.picture.mean() < 0.6 * lit)  # an old picture, dimmed
+                rows = {row["name"]: row for row in (await relay.get("/api/streams"))["streams"]}
+                assert not rows[NAME]["connected"]
+                assert rows[NAME]["note"] == "no picture"
+                assert rows["back"]["connected"]
+                await watching.until(5)
+                events = [m["event"] for m in viewer.messages if m["type"] == "stream"]
+                assert events[-1] == "lost"
+                publisher.camera.paused = False
+                assert await poll(lambda: viewer.picture.mean() > 0.9 * lit)
+                assert await poll(lambda: relay.registry.channels[NAME].frames.connected)
+
+    asyncio.run(scenario())
+
+
+def test_another_publisher_takes_over_from_one_that_fell_silent(networks, real):
+    async def scenario():
+        async with Relay(networks) as relay:
+            silent = await relay.publish(NAME, forth_and_back(real))
+            silent.camera.paused = True
+            next_one = Publisher(f"{relay.url}/whip/{NAME}", forth_and_back(real))
+            assert await next_one.connect() == 409
+            frames = relay.registry.channels[NAME].frames
+            assert await poll(lambda: frames.silence > TAKEN_OVER)
+            fresh = await relay.publish(NAME, forth_and_back(real))
+            async with closing(silent, next_one, fresh):
+                assert relay.registry.channels[NAME].frames is not frames
 
     asyncio.run(scenario())
 

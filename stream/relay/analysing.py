@@ -20,7 +20,7 @@ from stream.values import Health
 
 log = logging.getLogger(__name__)
 
-_NICE = 5  # on Linux a thread of its own niceness: the picture goes before its analysis
+_NICE = 10  # on Linux each thread has its own: where the machine is too slow, analysis gives way to picture
 
 
 class Watched(Observer, Protocol):
@@ -48,18 +48,14 @@ class Analyst:
         self._dispatcher, self._cooldown = dispatcher, cooldown
         self._ending = threading.Event()
         self._pump: Pump | None = None
-        self._thread = threading.Thread(target=self._run, name=f"analysis of {watched.name}", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name=f"analysis of {watched.name}", daemon=True)
+        self.thread.start()
 
     def close(self) -> None:
         """End the thread; does not wait for it."""
         self._ending.set()
         if self._pump is not None:
             self._pump.stop.set()
-
-    def join(self, timeout: float) -> None:
-        """Wait for the thread's end, `timeout` s at most."""
-        self._thread.join(timeout)
 
     def _run(self) -> None:
         if sys.platform == "linux":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +45,7 @@ class Channel:
         self.has_sound = False
         self.pictures = 0  # encoded by outputs that are gone
         self.on_end: list[Callable[[], None]] = []
-        self.joins: list[Callable[[float], None]] = []  # wait for threads, s at most each
+        self._threads: list[threading.Thread] = []
         self.published = False  # by a session of ours, and not by a pump of this process
 
     def see(self, result: Result, health: Health) -> None:
@@ -128,6 +129,16 @@ class Channel:
         """s that a kind of picture takes from its arrival to its packets; 0.0 while nobody looks."""
         return self._outputs[kind].delay if kind in self._outputs else 0.0
 
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The threads that work for this channel now."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        return self._threads
+
+    def add_thread(self, thread: threading.Thread) -> None:
+        """Another thread works for this channel."""
+        self._threads = [*self.threads, thread]
+
     def join(self, kind: Kind, codec: str) -> VideoOut:
         """A new viewer's track."""
         return self._output(kind).join(codec)
@@ -182,6 +193,7 @@ class Channel:
             paint = self.paint if kind is Kind.ANNOTATED else _as_it_is
             view = self._view if kind is Kind.ANNOTATED else None
             self._outputs[kind] = Output(f"{self.name}, {kind.value}", self.frames, paint, self._loop, view)
+            self.add_thread(self._outputs[kind].thread)
         return self._outputs[kind]
 
     def _drop(self, kind: Kind) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 import av
 
 from stream.decode import Painter
-from stream.errors import SourceError
+from stream.errors import NotVideo, SourceError
 from stream.relay.frames import Frames
 from stream.relay.receiving import VIDEO_CLOCK, Encoded
 from stream.timeline import Timeline
@@ -18,6 +18,7 @@ from stream.values import Frame
 
 log = logging.getLogger(__name__)
 
+LARGEST = 4096 * 2304  # px; nobody holds a call in more, and each costs memory several times
 BOUND = 90  # pictures that wait for the decoder; more is a flood, and what is old is of no use
 _DECODERS = {"H264": "h264", "VP8": "libvpx"}
 _IDR = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")  # start code and nal_unit_type 5, ITU-T H.264 table 7-1
@@ -39,6 +40,7 @@ class Decoding:
         self._ending = False
         self._context: av.VideoCodecContext | None = None
         self._codec = ""
+        self._told = ""  # the complaint that was logged last
         self._broken = True  # until the first key frame
         self._count = frames.count
         self._timeline, self._painter = Timeline(1 / 30), Painter(name)
@@ -106,9 +108,13 @@ class Decoding:
 
     def _deliver(self, decoded: av.VideoFrame, picture: Encoded) -> None:
         try:
+            if decoded.width * decoded.height > LARGEST:
+                raise NotVideo(f"{self._name}: pictures of {decoded.width}x{decoded.height} px are too large")
             image = self._painter.paint(decoded)
         except SourceError as error:
-            log.debug("%s", error)
+            if str(error) != self._told:
+                self._told = str(error)
+                log.warning("%s", error)
             return
         time = self._timeline.place(picture.time, picture.arrived)
         corrupt = self._broken or decoded.is_corrupt

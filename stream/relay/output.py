@@ -100,8 +100,8 @@ class Output:
         self.delay = 0.0  # s from a picture's arrival to its packets, smoothed
         self.keys = 0  # key frames that viewers asked for
         self.encoded = 0  # pictures, over all encoders that there ever were
-        self._thread = threading.Thread(target=self._run, name=f"painter of {name}", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name=f"painter of {name}", daemon=True)
+        self.thread.start()
 
     @property
     def codecs(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from stream.views import View
 
 log = logging.getLogger(__name__)
 
-_JOIN = 2.0  # s for the end of one stream's analysis
+_JOIN = 3.0  # s for the end of all threads
 _ROUND = 0.5  # s between two looks for what is overdue
 ABANDONED = 60.0  # s without a picture after which a publisher's name is free again
 TAKEN_OVER = 4.0  # s without a picture after which another may publish under the name
@@ -39,6 +40,7 @@ class Session:
     stream: str
     peer: Peer
     etag: str
+    channel: Channel | None = None
     credentials: tuple[str, str] | None = None  # ICE user and password of the client's offer
 
 
@@ -68,6 +70,7 @@ class Registry:
         self._analysis, self._view = analysis, view
         self.channels: dict[str, Channel] = {}
         self.sessions: dict[str, Session] = {}
+        self._ended: list[Channel] = []  # whose threads may still run
         self._round: asyncio.Task[None] | None = None
 
     @property
@@ -96,7 +99,7 @@ class Registry:
         feed = Feed(channel.frames, given.rate)
         analyst = Analyst(channel, feed, given.networks, given.dispatcher, given.cooldown)
         channel.on_end.append(analyst.close)
-        channel.joins.append(analyst.join)
+        channel.add_thread(analyst.thread)
         if self._view is not None:
             channel.push(self._view(channel.name))
 
@@ -118,8 +121,11 @@ class Registry:
         """A stream is over: its sessions are closed, its name is free."""
         if self.channels.get(channel.name) is channel:
             del self.channels[channel.name]
+        if channel.frames.ended:
+            return
         channel.end()
-        for session in [s for s in self.sessions.values() if s.stream == channel.name]:
+        self._ended.append(channel)
+        for session in [s for s in self.sessions.values() if s.channel is channel]:
             self.close(session)
 
     def admit(self, role: Role, stream: str, address: str | None) -> Session:
@@ -145,14 +151,13 @@ class Registry:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._round
         peers = [session.peer for session in self.sessions.values()]
-        channels = list(self.channels.values())
-        for channel in channels:
+        for channel in list(self.channels.values()):
             self.end(channel)
         for session in list(self.sessions.values()):
             self.close(session)
         await asyncio.gather(*(peer.close() for peer in peers), return_exceptions=True)
-        for join in [join for channel in channels for join in channel.joins]:
-            await asyncio.to_thread(join, _JOIN)  # so that the alerts that are open are closed
+        # Alerts that are open get closed, and no thread is torn out of a network's code.
+        await asyncio.to_thread(_join, [t for channel in self._ended for t in channel.threads])
         self.hub.close()
 
     def rows(self) -> list[dict[str, Any]]:
@@ -170,8 +175,15 @@ class Registry:
                 if id in self.sessions:
                     log.info("a session was begun and never connected")
                     self.close(self.sessions[id])
+            self._ended = [channel for channel in self._ended if channel.threads]
             for channel in list(self.channels.values()):
                 channel.watch()
                 if channel.published and channel.frames.silence > ABANDONED:
                     log.info("%s: no picture for %.0f s, ended", channel.name, ABANDONED)
                     self.end(channel)
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    end = time.monotonic() + _JOIN
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))

@@ -32,7 +32,7 @@ async def view(request: web.Request) -> web.Response:
     if channel is None:
         raise RequestError(404, f"nobody publishes {name}")
     session = registry.admit(Role.WATCH, name, address_of(request))
-    session.credentials = sdp.credentials(offer)
+    session.credentials, session.channel = sdp.credentials(offer), channel
     try:
         answer = await _connect(session, channel, kind, offer)
         if channel.frames.ended:

@@ -31,7 +31,7 @@ async def publish(request: web.Request) -> web.Response:
         raise RequestError(409, f"{name} is being published already")
     session = registry.admit(Role.PUBLISH, name, address_of(request))
     session.credentials = sdp.credentials(offer)
-    channel = registry.open(name, f"whip:{name}")
+    channel = session.channel = registry.open(name, f"whip:{name}")
     channel.published = True
     session.peer.on_gone.append(lambda: registry.end(channel))
     try:
