@@ -97,7 +97,8 @@ def test_each_token_opens_its_own_doors_only(guarded, role):
 def test_wrong_tokens_are_refused_then_slowed_down_and_others_are_not(guarded):
     wrong = [
         None, "Bearer ", "Bearer x", "Basic " + TOKENS["watch"], TOKENS["watch"],
-        "Bearer " + TOKENS["watch"][:-1], "Bearer " + TOKENS["watch"].upper(), "Bearer \x00", "Bearer ü", "Bearer " + "y" * 5000,
+        "Bearer " + TOKENS["watch"][:-1], "Bearer " + TOKENS["watch"].upper(), "Bearer \x00", "Bearer ü",
+        "Bearer " + "y" * 5000,
     ]  # fmt: skip
     raw = [
         request("GET", "/api/streams", **({} if header is None else {"Authorization": header}))
@@ -125,8 +126,13 @@ def test_events_take_a_token_in_the_query(guarded):
     assert asyncio.run(status(TOKENS["publish"])) == 401
 
 
+async def publish(relay: RelayProcess, name: str) -> Publisher:
+    return await enter(lambda: Publisher(f"{relay.url}/whip/{name}", moving()))
+
+
 def test_oversized_bodies_are_refused_without_being_read(relay):
     head = b"POST /whip/big HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/sdp\r\n"
+    head += b"Connection: close\r\n"
     endless = head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b"a" * 0x8000 + b"\r\n") * 40
     replies = ask(
         relay,
@@ -142,123 +148,6 @@ def test_oversized_bodies_are_refused_without_being_read(relay):
     assert replies[3].status in (404, 413)
     assert {reply.status for reply in replies[4:]} <= {400, 431}
     assert all(reply.error and reply.seconds < 8 for reply in replies)
-
-
-async def slow_head(relay: RelayProcess, address: str) -> float:
-    """A client that sends a byte of its head now and then. Returns how long it is borne."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port, local_addr=(address, 0))
-    begin = time.monotonic()
-    try:
-        writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
-        while time.monotonic() - begin < 25:
-            writer.write(b"a")
-            try:
-                if await asyncio.wait_for(reader.read(1), 0.7) == b"":
-                    break
-            except TimeoutError:
-                continue
-            except ConnectionError:
-                break
-    finally:
-        writer.close()
-    return time.monotonic() - begin
-
-
-async def slow_body(relay: RelayProcess, address: str) -> Reply:
-    """A client that promises a body and never sends it whole."""
-    head = request("POST", "/whip/slow", WHIP, Content_Type=SDP)
-    return await send(relay.port, head[:-200], address, timeout=25)
-
-
-async def half_open(relay: RelayProcess) -> Counter[int]:
-    """A hundred offers from a hundred addresses that nobody means. Returns the statuses."""
-    statuses: Counter[int] = Counter()
-    for number in range(100):
-        raw = request("POST", "/whep/studio", WHEP, Content_Type=SDP)
-        reply = await send(relay.port, raw, f"127.1.{number}.1")
-        statuses[reply.status] += 1
-        if reply.status != 201:
-            assert reply.error
-            assert reply.headers["retry-after"]
-    return statuses
-
-
-async def publish(relay: RelayProcess, name: str) -> Publisher:
-    return await enter(lambda: Publisher(f"{relay.url}/whip/{name}", moving()))
-
-
-async def rows(relay: RelayProcess) -> dict[str, dict]:
-    """The streams by name."""
-    async with aiohttp.ClientSession() as http, http.get(relay.url + "/api/streams") as reply:
-        return {row["name"]: row for row in (await reply.json())["streams"]}
-
-
-async def holds(relay: RelayProcess, check: Callable[[dict], bool], seconds: float) -> bool:
-    """Whether something comes to hold of the streams in time."""
-    end = time.monotonic() + seconds
-    while not (found := check(await rows(relay))) and time.monotonic() < end:
-        await asyncio.sleep(0.2)
-    return found
-
-
-async def falls_silent(relay: RelayProcess, silent: Publisher) -> bool:
-    """A publisher whose camera stops, and who stays. Whether it is told within 8 s."""
-    silent.camera._rate = 1e-6
-    return await holds(relay, lambda streams: not streams["silent"]["connected"], 8)
-
-
-async def vanishes(relay: RelayProcess, gone: Publisher) -> bool:
-    """A publisher whose cable is cut. Whether its stream has ended within 12 s."""
-    await gone.vanish()
-    return await holds(relay, lambda streams: "gone" not in streams, 12)
-
-
-def test_slow_silent_vanished_and_half_open_clients_end_and_disturb_nobody(relay):
-    async def run() -> None:
-        others = [await publish(relay, name) for name in ("silent", "gone")]
-        try:
-            async with served(relay) as viewer:
-                assert await holds(relay, lambda r: r["silent"]["connected"] and r["gone"]["connected"], 15)
-                calm, siege = Watch(), Watch()
-                seen = asyncio.ensure_future(watch(viewer, calm))
-                await asyncio.sleep(2)
-                seen.cancel()
-                seen = asyncio.ensure_future(watch(viewer, siege))
-                await besiege(*others)
-                seen.cancel()
-                assert siege.rate > 0.6 * calm.rate, (calm, siege)
-                assert siege.gap < calm.gap + 2
-                assert (await rows(relay))["studio"]["connected"]
-        finally:
-            await asyncio.gather(*(other.close() for other in others))
-        # Those who never came have made room by now.
-        raw = request("POST", "/whip/late", WHIP, Content_Type=SDP)
-        end = time.monotonic() + 12
-        while (reply := await send(relay.port, raw, "127.3.0.1")).status == 503:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.5)
-        assert reply.status == 201
-
-    async def besiege(silent: Publisher, gone: Publisher) -> None:
-        heads = [slow_head(relay, f"127.2.0.{n}") for n in range(1, 31)]
-        bodies = [slow_body(relay, f"127.2.1.{n}") for n in range(1, 11)]
-        tricks = (falls_silent(relay, silent), vanishes(relay, gone), half_open(relay))
-        *times, noticed, missed, statuses = await asyncio.gather(*heads, *bodies, *tricks)
-        assert all(5 < each < 20 for each in times[:30]), times[:30]
-        assert {reply.status for reply in times[30:]} == {408}
-        assert noticed
-        assert missed
-        assert statuses[503] == 100 - statuses[201]
-        assert 1 <= statuses[201] <= Bounds().half_open
-
-    asyncio.run(run())
-
-
-def test_one_address_cannot_take_all_half_open_places(relay):
-    raw = request("POST", "/whip/{}", WHIP, Content_Type=SDP)
-    replies = ask(relay, *[raw.replace(b"{}", b"h%d" % n) for n in range(20)], address="127.4.0.1")
-    assert {reply.status for reply in replies} <= {201, 429, 503}
-    assert replies[-1].status in (429, 503)
 
 
 STATE_CHANGING = (
@@ -417,3 +306,116 @@ def test_what_was_published_is_told_as_json_only(relay):
     document = json.loads(reply.body)
     assert document["schema"] == 1
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,64}", row["name"]) for row in document["streams"])
+
+
+async def slow_head(relay: RelayProcess, address: str) -> float:
+    """A client that sends a byte of its head now and then. Returns how long it is borne."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port, local_addr=(address, 0))
+    begin = time.monotonic()
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        while time.monotonic() - begin < 25:
+            writer.write(b"a")
+            try:
+                if await asyncio.wait_for(reader.read(1), 0.7) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+    finally:
+        writer.close()
+    return time.monotonic() - begin
+
+
+async def slow_body(relay: RelayProcess, address: str) -> Reply:
+    """A client that promises a body and never sends it whole."""
+    head = request("POST", "/whip/slow", WHIP, Content_Type=SDP)
+    return await send(relay.port, head[:-200], address, timeout=25)
+
+
+async def half_open(relay: RelayProcess) -> Counter[int]:
+    """A hundred offers from a hundred addresses that nobody means. Returns the statuses."""
+    statuses: Counter[int] = Counter()
+    for number in range(100):
+        raw = request("POST", "/whep/studio", WHEP, Content_Type=SDP)
+        reply = await send(relay.port, raw, f"127.1.{number}.1")
+        statuses[reply.status] += 1
+        if reply.status != 201:
+            assert reply.error
+            assert reply.headers["retry-after"]
+    return statuses
+
+
+async def rows(relay: RelayProcess) -> dict[str, dict]:
+    """The streams by name."""
+    async with aiohttp.ClientSession() as http, http.get(relay.url + "/api/streams") as reply:
+        return {row["name"]: row for row in (await reply.json())["streams"]}
+
+
+async def holds(relay: RelayProcess, check: Callable[[dict], bool], seconds: float) -> bool:
+    """Whether something comes to hold of the streams in time."""
+    end = time.monotonic() + seconds
+    while not (found := check(await rows(relay))) and time.monotonic() < end:
+        await asyncio.sleep(0.2)
+    return found
+
+
+async def falls_silent(relay: RelayProcess, silent: Publisher) -> bool:
+    """A publisher whose camera stops, and who stays. Whether it is told within 8 s."""
+    silent.camera._rate = 1e-6
+    return await holds(relay, lambda streams: not streams["silent"]["connected"], 8)
+
+
+async def vanishes(relay: RelayProcess, gone: Publisher) -> bool:
+    """A publisher whose cable is cut. Whether its stream has ended within 12 s."""
+    await gone.vanish()
+    return await holds(relay, lambda streams: "gone" not in streams, 12)
+
+
+def test_slow_silent_vanished_and_half_open_clients_end_and_disturb_nobody(relay):
+    async def run() -> None:
+        others = [await publish(relay, name) for name in ("silent", "gone")]
+        try:
+            async with served(relay) as viewer:
+                assert await holds(relay, lambda r: r["silent"]["connected"] and r["gone"]["connected"], 15)
+                calm, siege = Watch(), Watch()
+                seen = asyncio.ensure_future(watch(viewer, calm))
+                await asyncio.sleep(2)
+                seen.cancel()
+                seen = asyncio.ensure_future(watch(viewer, siege))
+                await besiege(*others)
+                seen.cancel()
+                assert siege.rate > 0.6 * calm.rate, (calm, siege)
+                assert siege.gap < calm.gap + 2
+                assert (await rows(relay))["studio"]["connected"]
+        finally:
+            await asyncio.gather(*(other.close() for other in others))
+        # Those who never came have made room by now.
+        raw = request("POST", "/whip/late", WHIP, Content_Type=SDP)
+        end = time.monotonic() + 12
+        while (reply := await send(relay.port, raw, "127.3.0.1")).status == 503:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.5)
+        assert reply.status == 201
+
+    async def besiege(silent: Publisher, gone: Publisher) -> None:
+        heads = [slow_head(relay, f"127.2.0.{n}") for n in range(1, 31)]
+        bodies = [slow_body(relay, f"127.2.1.{n}") for n in range(1, 11)]
+        tricks = (falls_silent(relay, silent), vanishes(relay, gone), half_open(relay))
+        *times, noticed, missed, statuses = await asyncio.gather(*heads, *bodies, *tricks)
+        assert all(5 < each < 20 for each in times[:30]), times[:30]
+        assert {reply.status for reply in times[30:]} == {408}
+        assert noticed
+        assert missed
+        assert statuses[503] == 100 - statuses[201]
+        assert 1 <= statuses[201] <= Bounds().half_open
+
+    asyncio.run(run())
+
+
+def test_one_address_cannot_take_all_half_open_places(relay):
+    raw = request("POST", "/whip/{}", WHIP, Content_Type=SDP)
+    replies = ask(relay, *[raw.replace(b"{}", b"h%d" % n) for n in range(20)], address="127.4.0.1")
+    assert {reply.status for reply in replies} <= {201, 429, 503}
+    assert replies[-1].status in (429, 503)

@@ -6,12 +6,14 @@ A session that sends such things must harm nobody but itself, and must not fill 
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiortc import RTCDtlsTransport, RTCPeerConnection, RTCSctpTransport
 
 log = logging.getLogger(__name__)
+
+_Handle = Callable[..., Coroutine[Any, Any, None]]
 
 NONSENSE = 200  # packets that nobody can understand, after which a session is over
 UNFINISHED = 65_536  # bytes of messages that a client has begun and not ended; it has none to send at all
@@ -56,7 +58,7 @@ class _Patience:
     def __init__(self, give_up: Callable[[], None]) -> None:
         self._give_up, self._left = give_up, NONSENSE
 
-    def survive(self, handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def survive(self, handle: _Handle) -> _Handle:
         """`handle`, which no packet can make raise."""
 
         async def careful(*args: Any, **more: Any) -> None:
