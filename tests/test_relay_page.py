@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser import Relay, Visit, camera_clip, chromium, driver
+from tests.servers import http_server
 
 CLEAR, SUSPICIOUS, ALERT = (0, 158, 115), (230, 159, 0), (213, 94, 0)  # RGB, the overlay's
 BACKGROUND = (91, 129, 192)  # of the portrait
@@ -294,6 +295,43 @@ def test_candidates_that_come_late_are_trickled(browser: Any, relay: Relay) -> N
         assert body.startswith("a=ice-ufrag:")
         assert "a=mid:0\r\n" in body
         assert "a=end-of-candidates" in body
+
+
+_BRIDGE = """async (relay) => {
+    const { publish, watch } = await import(`${relay}/assets/session.js`);
+    const camera = await navigator.mediaDevices.getUserMedia({ video: true, audio: true });
+    const call = new RTCPeerConnection(); // the conference's own: here to another one on this page
+    const far = new RTCPeerConnection();
+    call.onicecandidate = ({ candidate }) => far.addIceCandidate(candidate);
+    far.onicecandidate = ({ candidate }) => call.addIceCandidate(candidate);
+    far.ontrack = ({ streams }) => (document.querySelector("#far").srcObject = streams[0]);
+    const sender = call.addTrack(camera.getVideoTracks()[0], camera);
+    await call.setLocalDescription();
+    await far.setRemoteDescription(call.localDescription);
+    await far.setLocalDescription();
+    await call.setRemoteDescription(far.localDescription);
+
+    const checked = new MediaStream();
+    const swap = (phase) => phase === "live" && sender.replaceTrack(checked.getVideoTracks()[0]);
+    let back;
+    const look = () => (back ??= watch("bridge", "annotated", checked, { change: swap }));
+    publish("bridge", camera, { change: (phase) => phase === "live" && look() });
+}"""
+
+
+def test_another_sites_call_sends_its_picture_through_the_relay(
+    browser: Any, relay: Relay, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text(
+        "<!doctype html><link rel=icon href=data:><title>A conference</title><video id=far autoplay muted>"
+    )
+    with http_server(tmp_path) as site, Relay(tmp_path, "--allow-origin", site) as friend:
+        with Visit(browser, site) as visit:
+            visit.page.evaluate(_BRIDGE, friend.url)
+            assert annotated(visit, "#far")
+            assert visit.clean() == []
+        with Visit(browser, site) as stranger, pytest.raises(Exception, match="Failed to fetch dynamically"):
+            stranger.page.evaluate(_BRIDGE, relay.url)
 
 
 def test_events_are_cut_where_the_standard_says(browser: Any, relay: Relay) -> None:
