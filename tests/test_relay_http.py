@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -231,6 +232,23 @@ def test_half_open_sessions_are_bounded_and_given_up(networks):
                     while len(relay.registry.channels) > 1:
                         await asyncio.sleep(0.1)
                 await viewer.until(3)
+
+    asyncio.run(scenario())
+
+
+def test_a_stun_server_that_is_silent_does_not_hold_a_session_up(networks):
+    async def scenario():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            ice = IceServers((f"stun:127.0.0.1:{silent.getsockname()[1]}",))
+            async with Relay(networks, ice=ice) as relay:
+                begin = time.monotonic()
+                publisher = await relay.publish("a", clips.numbered(9000))
+                assert time.monotonic() - begin < 4
+                assert silent.recv(2000)[4:8] == bytes.fromhex(
+                    "2112a442"
+                )  # it was asked: STUN's magic cookie
+                await publisher.close()
 
     asyncio.run(scenario())
 

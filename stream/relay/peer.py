@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 
 LABEL = "facewitness"  # of the data channel that gets the messages
 CANDIDATES = 64  # that one peer may name
-_GATHER = 5.0  # s for an answer; a STUN server that is silent must not hold it up for longer
+_GATHER = 5.0  # s for an answer
+_SILENT = 2  # s that it may wait for a STUN or TURN server
 _CLOSE = 5.0  # s
 _BUFFERED = 1 << 18  # bytes waiting for a data channel, beyond which messages are dropped
 
@@ -58,12 +60,23 @@ class Peer:
 
     async def answer(self) -> str:
         """The answer with all candidates of our own. Raises Refused if they cannot be had in time."""
+        self._hurry()
         try:
             await asyncio.wait_for(self.pc.setLocalDescription(), _GATHER)
         except Exception as error:
             log.debug("no answer: %s", error)
             raise Refused(503, "no answer could be made") from None
         return str(self.pc.localDescription.sdp)
+
+    def _hurry(self) -> None:
+        """aioice would wait five seconds for a STUN or TURN server that is silent."""
+        transports = [t.receiver.transport for t in self.pc.getTransceivers()]
+        if self.pc.sctp is not None:
+            transports.append(self.pc.sctp.transport)
+        for gatherer in {transport.transport.iceGatherer for transport in transports}:
+            inner = gatherer._connection
+            gather = functools.partial(inner.get_component_candidates, timeout=_SILENT)
+            inner.get_component_candidates = gather  # type: ignore[method-assign]
 
     async def trickle(self, candidates: list[Candidate]) -> None:
         """Take further candidates (RFC 8840). Raises Refused for nonsense and for too many."""
