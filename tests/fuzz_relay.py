@@ -14,14 +14,17 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from tests.hostile_sdp import WORDS, mutate, offers, strange
-from tests.relay_peers import Picture, Publisher, Viewer
+from tests.relay_peers import Client, Picture, Publisher, Viewer
 from tests.relay_process import RelayProcess, Reply, request, send
+
+Someone = TypeVar("Someone", bound=Client)
 
 FINE = {200, 201, 204, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 417, 422, 428, 429, 431}
 BUSY = {503}  # with Retry-After
@@ -179,23 +182,30 @@ def moving(width: int = 320, height: int = 240) -> Iterator[Picture]:
         yield np.full((height, width, 3), 60 + number % 100, np.uint8)
 
 
+async def enter(make: Callable[[], Someone], seconds: float = 30.0) -> Someone:
+    """A client that was let in; while the relay is full, or there is nothing to see yet, it tries again."""
+    end = time.monotonic() + seconds
+    while (status := await (client := make()).connect()) != 201:
+        await client.close()
+        assert status in (404, 429, 503), status
+        assert time.monotonic() < end, f"not let in within {seconds} s: {status}"
+        await asyncio.sleep(0.2)
+    return client
+
+
 @contextlib.asynccontextmanager
 async def served(relay: RelayProcess, name: str = "studio") -> AsyncIterator[Viewer]:
     """A publisher, and a viewer of the annotated picture who counts."""
-    publisher = Publisher(f"{relay.url}/whip/{name}", moving())
-    viewer = Viewer(f"{relay.url}/whep/{name}")
+    publisher = await enter(lambda: Publisher(f"{relay.url}/whip/{name}", moving()))
     try:
-        assert await publisher.connect() == 201
-        for _ in range(100):  # as long as no picture has come, there may be nothing to see
-            if await viewer.connect() == 201:
-                break
+        viewer = await enter(lambda: Viewer(f"{relay.url}/whep/{name}"))
+        try:
+            await viewer.until(10)
+            yield viewer
+        finally:
             await viewer.close()
-            viewer = Viewer(f"{relay.url}/whep/{name}")
-            await asyncio.sleep(0.1)
-        await viewer.until(10)
-        yield viewer
     finally:
-        await asyncio.gather(publisher.close(), viewer.close())
+        await publisher.close()
 
 
 @dataclass
@@ -223,10 +233,9 @@ async def fuzz(relay: RelayProcess, cases: int, seed: int) -> tuple[Outcome, Wat
     outcome, before, during = Outcome(), Watch(), Watch()
     async with served(relay) as viewer:
         calm = asyncio.ensure_future(watch(viewer, before))
-        await asyncio.sleep(3)
+        await asyncio.sleep(2)
         calm.cancel()
-        other = Viewer(f"{relay.url}/whep/studio?picture=plain")
-        await other.connect()
+        other = await enter(lambda: Viewer(f"{relay.url}/whep/studio?picture=plain"))
         fuzzer = Fuzzer(seed)
         fuzzer.session = (other.session_url.removeprefix(relay.url), "")
         watching = asyncio.ensure_future(watch(viewer, during))

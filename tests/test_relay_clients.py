@@ -102,6 +102,23 @@ def test_ffmpegs_whip_muxer(networks, ffmpeg, tmp_path):
     asyncio.run(scenario())
 
 
+def test_ffmpegs_high_profile(networks, ffmpeg, tmp_path):
+    clip = clips.write_clip(tmp_path / "clip.mp4", clips.numbered(300))
+
+    async def scenario():
+        async with Relay(networks) as relay:
+            more = ("-preset", "veryfast", "-profile:v", "high")
+            with sending(to_whip(ffmpeg, clip, f"{relay.url}/whip/{NAME}", *more)) as process:
+                assert await poll(lambda: connected(relay)), process.stderr.read()
+                viewer = await relay.watch(NAME, "plain")
+                async with closing(viewer):
+                    numbers = [clips.number_of(await viewer.until(1)) for _ in range(10)]
+                    assert numbers == sorted(numbers)
+                    assert numbers[-1] > numbers[0]
+
+    asyncio.run(scenario())
+
+
 def test_ffmpeg_without_a_token_is_kept_out(networks, ffmpeg, tmp_path):
     clip = clips.write_clip(tmp_path / "clip.mp4", clips.numbered(30))
 

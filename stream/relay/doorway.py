@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from stream.errors import OutputError
+from stream.relay.containment import tell_briefly
 from stream.relay.limits import network_of
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 512  # at once; a browser holds six, and each costs a file handle
 PER_ADDRESS = 128  # of them from one address
-DAWDLE = 15.0  # s that a connection may take to send the head of a request, the first and each next one
+DAWDLE = 10.0  # s that a connection may take to send the head of a request, the first and each next one
 LEFT_OVER = 2.0  # s that a refused body may go on coming, so that the client reads the refusal
 BACKLOG = 128
 
@@ -126,6 +127,7 @@ async def serving(
     app: web.Application, host: str, port: int, tls: ssl.SSLContext | None
 ) -> AsyncIterator[str]:
     """Serve an application; yields its address. Raises OutputError where the port cannot be had."""
+    asyncio.get_running_loop().set_exception_handler(tell_briefly)
     runner, guests = web.AppRunner(app, shutdown_timeout=2.0), Guests()
     await runner.setup()
     server = runner.server

@@ -12,6 +12,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnec
 from aiortc.sdp import candidate_from_sdp
 
 from stream.relay.consent import install
+from stream.relay.containment import contain
 from stream.relay.events import Hub
 from stream.relay.sdp import Candidate, Refused
 
@@ -57,6 +58,7 @@ class Peer:
         except Exception as error:  # aiortc raises whatever a parser may raise
             log.debug("offer refused: %s", error)
             raise Refused(422, "nothing in the offer can be agreed on") from None
+        contain(self.pc, self.close_soon)
 
     async def answer(self) -> str:
         """The answer with all candidates of our own. Raises Refused if they cannot be had in time."""
