@@ -1,17 +1,11 @@
-"""Headless Chromium, driven by Playwright, with the demo's face before its camera; the relay beside it."""
+"""Headless Chromium, driven by Playwright, with the demo's face before its camera."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +15,13 @@ import cv2
 import pytest
 
 from stream.sources import demo
-from tests.servers import free_port, wait_for
-from tests.test_cli import ENVIRONMENT
 
 HALF = 6.0  # s of the clip with the real face, and as many with the swapped one; then it begins again
 PATIENCE = 60.0  # s for what takes a second or two on a machine that has nothing else to do
+LOOPS = 90.0  # s: the clip's halves come round again several times
+CLEAR, SUSPICIOUS, ALERT = (0, 158, 115), (230, 159, 0), (213, 94, 0)  # RGB, the overlay's
+BACKGROUND = (91, 129, 192)  # of the portrait
+DRAWN = {CLEAR: 0.006, SUSPICIOUS: 0.006, ALERT: 0.016}  # share of the picture; half as much is in the flag
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _WITNESS = """
     window.violations = [];
@@ -152,6 +148,20 @@ class Visit:
         """The share of a video's pixels, 0..1, within `tolerance` of an RGB colour in each channel."""
         return float(self.page.evaluate(_SHARE, [selector, colour, tolerance]))
 
+    def drawn(self, video: str = "#video") -> set[tuple[int, int, int]]:
+        """The states' colours that stand in a picture, in box, label and headline."""
+        return {colour for colour, least in DRAWN.items() if self.share(video, colour) > least}
+
+    def annotated(self, video: str = "#video") -> bool:
+        """Whether the overlay came to be drawn into what comes back."""
+        return self.until(lambda: self.drawn(video))
+
+    def join(self, name: str) -> None:
+        """Send the camera under a name, until the annotated return is seen."""
+        self.page.fill("#own-name", name)
+        self.page.click("#join")
+        assert self.annotated(), self.text("main")
+
     def received(self) -> dict[str, float]:
         """What has come in over all connections of the page so far."""
         return dict(self.page.evaluate(_RECEIVED))
@@ -169,44 +179,3 @@ _SHARE = """([selector, colour, tolerance]) => {
         if (colour.every((value, k) => Math.abs(data[i + k] - value) <= tolerance)) found += 1;
     return found / (data.length / 4);
 }"""
-
-
-class Relay:
-    """The real command on a port of its own; can be killed and started again on the same one."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / f"relay-{self.port}.log"
-        self._words = ("--provider", "cpu", *words)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Relay:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "stream.cli", "relay", "--port", str(self.port), "--provider", "cpu"]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._words], env=ENVIRONMENT, stdout=log, stderr=log
-            )
-        assert wait_for(self._answers, PATIENCE), self.log.read_text()
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def end(self, how: int = signal.SIGTERM) -> None:
-        """End it; SIGKILL: without a farewell."""
-        if self._process is not None:
-            os.kill(self._process.pid, how)
-            self._process.wait(timeout=30)
-            self._process = None

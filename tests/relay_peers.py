@@ -7,6 +7,7 @@ import contextlib
 import fractions
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
@@ -84,6 +85,8 @@ class Packets(MediaStreamTrack):
         packet = av.Packet(payload)
         packet.pts, packet.time_base = self._count * 960, OPUS_TIME
         self.sent[payload] = time.monotonic()
+        if len(self.sent) > 3000:
+            del self.sent[next(iter(self.sent))]
         self._count += 1
         return packet
 
@@ -95,7 +98,7 @@ class Client:
         self.url, self.session_url = url, ""
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.messages: list[dict] = []
+        self.messages: deque[dict] = deque(maxlen=3000)
         self.status = 0
         self.answer = ""
 
@@ -165,7 +168,9 @@ class Viewer(Client):
         self.picture: Picture | None = None
         self.count = 0
         self.ended = False
-        self.heard: list[tuple[bytes, int, float]] = []  # payload, RTP timestamp, s monotonic
+        self.heard: deque[tuple[bytes, int, float]] = deque(
+            maxlen=3000
+        )  # payload, RTP timestamp, s monotonic
         self.see: Callable[[Picture], None] = lambda picture: None
         video = self.pc.addTransceiver("video", direction="recvonly")
         known = RTCRtpSender.getCapabilities("video").codecs
@@ -195,6 +200,13 @@ class Viewer(Client):
                 await inner(packet, arrival_time_ms=arrival_time_ms)
 
             receiver._handle_rtp_packet = handle
+            self._draining = asyncio.ensure_future(self._drain(track))
+
+    async def _drain(self, track: MediaStreamTrack) -> None:
+        """What nobody listens to must not pile up in aiortc's queue."""
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                await track.recv()
 
     async def _read(self, track: MediaStreamTrack) -> None:
         with contextlib.suppress(MediaStreamError):

@@ -7,6 +7,7 @@ the begin and at the end, once all guests have gone, must be the same; memory mu
 
 import argparse
 import asyncio
+import functools
 import gc
 import itertools
 import json
@@ -60,9 +61,15 @@ async def _count(request: web.Request) -> web.Response:
     )
 
 
+@functools.cache
+def pictures() -> list[Picture]:
+    made = list(demo.pictures(2.0, 100.0))
+    return made + made[-2:0:-1]
+
+
 def clip() -> Iterator[Picture]:
-    pictures = list(demo.pictures(2.0, 100.0))
-    return itertools.cycle(pictures + pictures[-2:0:-1])
+    """The demo's face, for ever."""
+    return (pictures()[i % len(pictures())] for i in itertools.count())
 
 
 async def guest(url: str, number: int, seconds: float) -> None:

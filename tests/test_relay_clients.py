@@ -16,6 +16,7 @@ import pytest
 
 from stream.networks import open_networks
 from stream.relay.access import Role
+from stream.relay.consent import FAILURES, INTERVAL
 from stream.relay.output import Kind
 from tests import clips
 from tests.relay_peers import Relay, closing, poll
@@ -101,6 +102,23 @@ def test_ffmpegs_whip_muxer(networks, ffmpeg, tmp_path):
     asyncio.run(scenario())
 
 
+def test_ffmpegs_high_profile(networks, ffmpeg, tmp_path):
+    clip = clips.write_clip(tmp_path / "clip.mp4", clips.numbered(300))
+
+    async def scenario():
+        async with Relay(networks) as relay:
+            more = ("-preset", "veryfast", "-profile:v", "high")
+            with sending(to_whip(ffmpeg, clip, f"{relay.url}/whip/{NAME}", *more)) as process:
+                assert await poll(lambda: connected(relay)), process.stderr.read()
+                viewer = await relay.watch(NAME, "plain")
+                async with closing(viewer):
+                    numbers = [clips.number_of(await viewer.until(1)) for _ in range(10)]
+                    assert numbers == sorted(numbers)
+                    assert numbers[-1] > numbers[0]
+
+    asyncio.run(scenario())
+
+
 def test_ffmpeg_without_a_token_is_kept_out(networks, ffmpeg, tmp_path):
     clip = clips.write_clip(tmp_path / "clip.mp4", clips.numbered(30))
 
@@ -125,6 +143,20 @@ def test_a_publisher_that_is_killed_is_gone_within_ten_seconds(networks, ffmpeg,
                 begin = time.monotonic()
                 assert await poll(lambda: NAME not in relay.registry.channels, 12)
                 assert time.monotonic() - begin < 10
+
+    asyncio.run(scenario())
+
+
+def test_ffmpeg_stays_though_it_answers_no_consent_check(networks, ffmpeg, tmp_path):
+    clip = clips.write_clip(tmp_path / "clip.mp4", clips.numbered(60))
+
+    async def scenario():
+        async with Relay(networks) as relay:
+            with sending(to_whip(ffmpeg, clip, f"{relay.url}/whip/{NAME}")) as process:
+                assert await poll(lambda: connected(relay))
+                await asyncio.sleep(1.3 * FAILURES * (1.2 * INTERVAL + 0.5))
+                assert connected(relay), process.poll()
+                assert process.poll() is None
 
     asyncio.run(scenario())
 

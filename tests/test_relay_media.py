@@ -16,6 +16,7 @@ from stream.relay.decoding import Decoding, is_key
 from stream.relay.encode import CODECS, Encoder, to_yuv
 from stream.relay.frames import Feed, Frames
 from stream.relay.output import Kind, Output, VideoOut
+from stream.relay.profiles import as_baseline
 from stream.relay.receiving import STUCK, AudioTap, Encoded, Unwrapper, VideoTap
 from stream.relay.whep import choose
 from stream.values import Frame, Result, State, Track, TrackView
@@ -262,6 +263,14 @@ def test_tracks_are_drawn_where_they_are_in_a_picture_of_another_size():
 )
 def test_the_codec_of_a_viewer(offered, running, chosen):
     assert choose(offered, running) == chosen
+
+
+def test_only_offers_that_would_be_refused_are_changed():
+    line = b"a=fmtp:106 packetization-mode=1;profile-level-id=%s\r\n"
+    vp8 = b"a=rtpmap:96 VP8/90000\r\n"
+    assert as_baseline(line % b"64001f") == line % b"42e01f"
+    for same in (line % b"42c01f", line % b"42001f" + line % b"64001f", vp8 + line % b"64001f", b"", vp8):
+        assert as_baseline(same) == same
 
 
 def test_a_viewer_that_falls_behind_begins_anew_with_a_key_frame():

@@ -2,59 +2,14 @@
 
 import re
 import secrets
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.browser import ALERT, BACKGROUND, CLEAR, LOOPS, Visit, chromium
+from tests.relay_process import RelayProcess
+from tests.servers import free_port
 
-from tests.browser import Relay, Visit, camera_clip, chromium, driver
-
-CLEAR, SUSPICIOUS, ALERT = (0, 158, 115), (230, 159, 0), (213, 94, 0)  # RGB, the overlay's
-BACKGROUND = (91, 129, 192)  # of the portrait
-DRAWN = {CLEAR: 0.006, SUSPICIOUS: 0.006, ALERT: 0.016}  # share of the picture; half as much is in the flag
-LOOPS = 90.0  # s: the clip's halves come round again several times
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Any]:
-    with driver() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory, playwright: Any) -> Path:
-    return camera_clip(tmp_path_factory.mktemp("camera") / "face.mjpeg")
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Any, clip: Path) -> Iterator[Any]:
-    with chromium(playwright, clip) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Relay]:
-    with Relay(tmp_path_factory.mktemp("relay")) as started:
-        yield started
-
-
-def join(visit: Visit, name: str) -> None:
-    visit.page.fill("#own-name", name)
-    visit.page.click("#join")
-    assert annotated(visit), visit.text("main")
-
-
-def drawn(visit: Visit, video: str = "#video") -> set[tuple[int, int, int]]:
-    """The states' colours that stand in a picture: box, label and headline take far more than any noise."""
-    return {colour for colour, least in DRAWN.items() if visit.share(video, colour) > least}
-
-
-def annotated(visit: Visit, video: str = "#video") -> bool:
-    """Whether the overlay came to be drawn into what comes back."""
-    return visit.until(lambda: drawn(visit, video))
-
+pytest_plugins = ("tests.browser_fixtures",)
 
 _LISTEN = """
     window.spoken = [];
@@ -65,18 +20,18 @@ _LISTEN = """
 """
 
 
-def test_join_watch_the_verdict_change_leave_and_join_again(browser: Any, relay: Relay) -> None:
+def test_join_watch_the_verdict_change_leave_and_join_again(browser: Any, relay: RelayProcess) -> None:
     with Visit(browser, relay.url) as visit:
         assert visit.shows("#relay", "Connected")
         assert "Join with your own camera" in visit.text("#screen-words")
         visit.page.evaluate(_LISTEN)
-        join(visit, "desk")
+        visit.join("desk")
         assert visit.text("#stage-heading") == "desk"
         assert visit.shows("#state", "CLEAR", LOOPS)
-        assert visit.until(lambda: drawn(visit) == {CLEAR}, LOOPS)
+        assert visit.until(lambda: visit.drawn() == {CLEAR}, LOOPS)
         assert visit.shows("#state", "ALERT", LOOPS)
-        assert visit.until(lambda: drawn(visit) == {ALERT}, LOOPS)
-        assert drawn(visit, "#preview") == set(), "the sent picture has the colours of the overlay"
+        assert visit.until(lambda: visit.drawn() == {ALERT}, LOOPS)
+        assert visit.drawn("#preview") == set(), "the sent picture has the colours of the overlay"
         assert visit.shows("#alerts", "desk")
         assert "still open" in visit.text("#alerts")
         assert re.search(r"\d{2} %", visit.text("#alerts .peak"))
@@ -93,7 +48,7 @@ def test_join_watch_the_verdict_change_leave_and_join_again(browser: Any, relay:
         assert visit.until(lambda: "still open" not in visit.text("#alerts"))
 
         visit.page.click("#join")
-        assert annotated(visit)
+        assert visit.annotated()
         assert visit.until(lambda: visit.page.locator("#streams li").count() == 1)
         assert visit.clean() == []
 
@@ -101,16 +56,16 @@ def test_join_watch_the_verdict_change_leave_and_join_again(browser: Any, relay:
 _SENT = "connections[0].getSenders().map(({ track }) => track?.id ?? '').join()"
 
 
-def test_a_viewer_sees_list_curve_untouched_picture_and_the_next_camera(browser: Any, relay: Relay) -> None:
+def test_a_viewer_sees_list_curve_plain_picture_and_next_camera(browser: Any, relay: RelayProcess) -> None:
     with Visit(browser, relay.url) as sender, Visit(browser, relay.url) as viewer:
-        join(sender, "hall")
+        sender.join("hall")
         row = viewer.page.locator("[data-stream=hall]")
         row.wait_for()
         if row.get_attribute("aria-current") is None:  # a single stream is shown without being asked for
             row.focus()
             viewer.page.keyboard.press("Enter")
         assert viewer.until(lambda: row.get_attribute("aria-current") == "true")
-        assert annotated(viewer)
+        assert viewer.annotated()
         assert viewer.until(lambda: re.search(r"\d+ fps · age \d", row.inner_text()) is not None)
         assert "CPU" in row.inner_text()
         assert viewer.until(lambda: "2 viewers" in row.inner_text())
@@ -119,7 +74,7 @@ def test_a_viewer_sees_list_curve_untouched_picture_and_the_next_camera(browser:
         assert viewer.until(lambda: re.search(r"face \d+: now \d+ %", viewer.page.evaluate(label)))
 
         viewer.page.click("#plain")
-        assert viewer.until(lambda: viewer.share("#video", BACKGROUND) > 0.1 and not drawn(viewer))
+        assert viewer.until(lambda: viewer.share("#video", BACKGROUND) > 0.1 and not viewer.drawn())
         assert viewer.clean() == sender.clean() == []
 
         sent = sender.page.evaluate(_SENT)
@@ -134,7 +89,7 @@ def test_a_viewer_sees_list_curve_untouched_picture_and_the_next_camera(browser:
         assert viewer.page.locator("#join").is_visible()
 
 
-def test_join_and_watch_by_keyboard_alone(browser: Any, relay: Relay) -> None:
+def test_join_and_watch_by_keyboard_alone(browser: Any, relay: RelayProcess) -> None:
     with Visit(browser, relay.url) as visit:
         page = visit.page
         assert visit.shows("#relay", "Connected")
@@ -148,7 +103,7 @@ def test_join_and_watch_by_keyboard_alone(browser: Any, relay: Relay) -> None:
         assert passed[0] == "skip"
         assert passed[-4:] == ["own-name", "camera", "microphone", "join"]
         page.keyboard.press("Enter")
-        assert annotated(visit)
+        assert visit.annotated()
         assert page.evaluate(focused) == "leave"
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.dataset.stream")
@@ -158,9 +113,9 @@ def test_join_and_watch_by_keyboard_alone(browser: Any, relay: Relay) -> None:
         assert visit.clean() == []
 
 
-def test_on_a_phone_nothing_scrolls_sideways(browser: Any, relay: Relay) -> None:
+def test_on_a_phone_nothing_scrolls_sideways(browser: Any, relay: RelayProcess) -> None:
     with Visit(browser, relay.url, width=390, height=844) as visit:
-        join(visit, "a-name-as-long-as-names-may-be-so-that-it-has-to-be-broken-somewhe")
+        visit.join("a-name-as-long-as-names-may-be-so-that-it-has-to-be-broken-somewhe")
         for path in ("/", "/call"):
             if path != "/":
                 visit.page.goto(relay.url + path)
@@ -175,8 +130,8 @@ _TOO_SMALL = """  // px for a finger
 """
 
 
-def test_a_camera_that_is_refused_is_told_in_words(playwright: Any, clip: Path, relay: Relay) -> None:
-    with chromium(playwright, clip, allow=False) as refusing, Visit(refusing, relay.url) as visit:
+def test_a_refused_camera_is_told_in_words(playwright: Any, camera: Path, relay: RelayProcess) -> None:
+    with chromium(playwright, camera, allow=False) as refusing, Visit(refusing, relay.url) as visit:
         visit.page.click("#join")
         assert visit.shows("#own-words", "may not use the camera")
         assert visit.page.locator("#join").is_enabled()
@@ -190,7 +145,7 @@ def test_tokens_are_asked_for_and_never_stand_in_a_url(browser: Any, tmp_path: P
         tokens[role] = secrets.token_urlsafe(24)
         (tmp_path / role).write_text(tokens[role])
         words += [f"--{role}-token-file", str(tmp_path / role)]
-    with Relay(tmp_path, *words) as guarded, Visit(browser, guarded.url) as visit:
+    with RelayProcess(*words) as guarded, Visit(browser, guarded.url) as visit:
         page = visit.page
         assert visit.shows("#token", "Token to watch")
         page.fill("#token-input", "not-the-right-token-at-all")
@@ -206,7 +161,7 @@ def test_tokens_are_asked_for_and_never_stand_in_a_url(browser: Any, tmp_path: P
         assert visit.shows("#token", "Token to publish")
         page.fill("#token-input", tokens["publish"])
         page.keyboard.press("Enter")
-        assert annotated(visit)
+        assert visit.annotated()
         assert visit.asked
         assert not any(token in url for token in tokens.values() for url in visit.asked)
         assert all("401" in complaint for complaint in visit.clean())
@@ -214,57 +169,25 @@ def test_tokens_are_asked_for_and_never_stand_in_a_url(browser: Any, tmp_path: P
         assert visit.shows("#relay", "Connected")
 
 
-def test_after_a_restart_of_the_relay_everything_comes_back(browser: Any, tmp_path: Path) -> None:
-    with Relay(tmp_path) as relay, Visit(browser, relay.url) as visit:
-        join(visit, "lasting")
-        relay.end(signal.SIGKILL)
+def test_after_a_restart_of_the_relay_everything_comes_back(browser: Any) -> None:
+    port = ("--port", str(free_port()))
+    with RelayProcess(*port) as first, Visit(browser, first.url) as visit:
+        visit.join("lasting")
+        first.process.kill()
         assert visit.shows("#relay", "Not connected")
-        relay.start()
-        assert visit.shows("#relay", "Connected")
-        assert visit.shows("#streams", "lasting", LOOPS)
-        playing = "document.querySelector('#video').currentTime"
-        assert visit.until(lambda: visit.page.locator("#screen-words").is_hidden(), LOOPS)
-        before = visit.page.evaluate(playing)
-        assert visit.until(lambda: visit.page.evaluate(playing) > before + 0.5)
-        assert annotated(visit)
+        with RelayProcess(*port):
+            assert visit.shows("#relay", "Connected")
+            assert visit.shows("#streams", "lasting", LOOPS)
+            playing = "document.querySelector('#video').currentTime"
+            assert visit.until(lambda: visit.page.locator("#screen-words").is_hidden(), LOOPS)
+            before = visit.page.evaluate(playing)
+            assert visit.until(lambda: visit.page.evaluate(playing) > before + 0.5)
+            assert visit.annotated()
 
 
-def more_comes(visit: Visit) -> bool:
-    """Whether pictures and sound that is no silence go on coming in."""
-    before = visit.received()
-    return visit.until(lambda: all(now > before[what] for what, now in visit.received().items()))
-
-
-def test_two_people_in_one_call_see_the_verdict_and_hear_each_other(browser: Any, relay: Relay) -> None:
-    room = "planning"
-    with Visit(browser, f"{relay.url}/call?room={room}") as ann, Visit(browser, relay.url + "/call") as ben:
-        for visit, name in ((ann, "ann"), (ben, "ben")):
-            visit.page.fill("#room", room)
-            visit.page.fill("#person", name)
-            visit.page.click("#join")
-        for visit, other in ((ann, "ben"), (ben, "ann")):
-            assert visit.shows("#other-heading", other)
-            assert annotated(visit, "#other")
-            assert visit.until(lambda visit=visit: visit.page.locator("#other-state .chip").count() == 1)
-            assert visit.until(lambda visit=visit: visit.page.locator("#own-state .chip").count() == 1)
-            assert more_comes(visit)
-        assert ann.until(lambda: ann.text("#other-state") in ("CLEAR", "SUSPICIOUS", "ALERT"), LOOPS)
-
-        with Visit(browser, f"{relay.url}/call?room={room}") as cyd:
-            cyd.page.fill("#person", "cyd")
-            cyd.page.click("#join")
-            assert cyd.shows("#own-words", "planning is full: ann and ben are in it")
-
-        ben.page.click("#leave")
-        assert ann.shows("#other-words", "Waiting for somebody else")
-        ben.page.click("#join")
-        assert annotated(ann, "#other")
-        assert ann.clean() == ben.clean() == []
-
-
-def test_candidates_that_come_late_are_trickled(browser: Any, relay: Relay) -> None:
+def test_candidates_that_come_late_are_trickled(browser: Any, relay: RelayProcess) -> None:
     with Visit(browser, relay.url) as visit:
-        join(visit, "late")
+        visit.join("late")
         patched: list[tuple[int, str]] = []
         visit.page.on(
             "response",
@@ -296,7 +219,7 @@ def test_candidates_that_come_late_are_trickled(browser: Any, relay: Relay) -> N
         assert "a=end-of-candidates" in body
 
 
-def test_events_are_cut_where_the_standard_says(browser: Any, relay: Relay) -> None:
+def test_events_are_cut_where_the_standard_says(browser: Any, relay: RelayProcess) -> None:
     with Visit(browser, relay.url) as visit:
         events = visit.page.evaluate(
             r"""async () => {

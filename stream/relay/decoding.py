@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 import av
+from av.codec.context import Flags
 
 from stream.decode import Painter
 from stream.errors import NotVideo, SourceError
@@ -91,6 +92,7 @@ class Decoding:
         if picture.codec != self._codec or self._context is None:
             self._context = cast(av.VideoCodecContext, av.CodecContext.create(_DECODERS[picture.codec], "r"))
             self._context.thread_count = 1  # frame threads would delay each picture
+            self._context.flags |= Flags.low_delay
             self._codec, self._broken = picture.codec, True
         if is_key(picture.codec, picture.data):
             self._broken = False

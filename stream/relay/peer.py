@@ -8,10 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aioice.ice
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
+from stream.relay.consent import install
 from stream.relay.containment import contain
 from stream.relay.events import Hub
 from stream.relay.sdp import Candidate, Refused
@@ -25,11 +25,7 @@ _SILENT = 2  # s that it may wait for a STUN or TURN server
 _CLOSE = 5.0  # s
 _BUFFERED = 1 << 18  # bytes waiting for a data channel, beyond which messages are dropped
 
-# RFC 7675 lets a peer be silent for 30 s. People in a call should not look at a frozen picture for so long:
-# after three checks without an answer, about two seconds apart, it counts as gone.
-aioice.ice.CONSENT_INTERVAL = 2  # type: ignore[misc,assignment]
-aioice.ice.CONSENT_FAILURES = 3  # type: ignore[misc]
-
+install()
 
 _CLOSING: set[asyncio.Task[None]] = set()
 

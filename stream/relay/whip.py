@@ -11,6 +11,7 @@ from stream.relay import sdp
 from stream.relay.access import Role
 from stream.relay.channel import Channel
 from stream.relay.decoding import Decoding
+from stream.relay.profiles import as_baseline
 from stream.relay.receiving import AudioTap, VideoTap, attach
 from stream.relay.registry import Registry, Session
 from stream.relay.requests import REGISTRY, RequestError, address_of, answered, offer_in
@@ -25,8 +26,7 @@ async def publish(request: web.Request) -> web.Response:
     registry, name = request.app[REGISTRY], request.match_info["name"]
     if not registry.takes_video:
         raise RequestError(403, "this server shows one stream and takes none in")
-    body = await offer_in(request)
-    offer = sdp.check_offer(body, video_from_client=True)
+    offer = sdp.check_offer(as_baseline(await offer_in(request)), video_from_client=True)
     if not registry.free(name):
         raise RequestError(409, f"{name} is being published already")
     session = registry.admit(Role.PUBLISH, name, address_of(request))
