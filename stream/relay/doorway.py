@@ -135,7 +135,12 @@ async def serving(
     try:
         try:
             listener = await asyncio.get_running_loop().create_server(
-                lambda: Door(server, guests), host, port, ssl=tls, backlog=BACKLOG
+                lambda: Door(server, guests),
+                host,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=DAWDLE if tls else None,
+                backlog=BACKLOG,
             )
         except OSError as problem:
             raise OutputError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None
