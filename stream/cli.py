@@ -1,4 +1,4 @@
-"""The command: `facewitness watch SOURCE`, `facewitness doctor`."""
+"""The command: `facewitness watch SOURCE`, `facewitness relay`, `facewitness doctor`."""
 
 import argparse
 import contextlib
@@ -13,28 +13,29 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from export import find_model
-from export.detector import Detector, open_detector
-from export.errors import ModelError as BrokenModel
-from export.errors import ProviderError as WrongProvider
 from stream import logs
 from stream.analysis import Analysis
-from stream.config import PROVIDERS, Settings, add_flags, settings_from
-from stream.errors import ConfigError, FacewitnessError, ModelError, OutputError, ProviderError
-from stream.faces import FaceDetector
+from stream.config import PROVIDERS, Settings, add_flags, add_options, settings_from
+from stream.errors import ConfigError, FacewitnessError, OutputError
 from stream.judge import Judge, Policy
 from stream.meter import Meter
-from stream.providers import choose, short
+from stream.networks import Networks, open_networks
+from stream.providers import choose
 from stream.pump import Observer, Pump
 from stream.reader import LiveReader
-from stream.redact import SECRETS
+from stream.relay.settings import RELAY_OPTIONS, RelaySettings, relay_settings
+from stream.secret import secret_in
 from stream.sinks import Dispatcher, SinkOptions, open_sink
 from stream.sources import SourceOptions, display_name, find
 from stream.status import ScoreLog, StatusLine
 from stream.tracker import Tracker
 from stream.values import Health
 from stream.views import View, open_views
+
+if TYPE_CHECKING:
+    from stream.relay.serve import Served
 
 log = logging.getLogger("stream.cli")  # by name: run as a script it would be "__main__", and unheard
 
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return list_models()
     try:
+        if command == "relay":
+            from stream.relay.command import relay
+
+            return relay(relay_settings(flags, config))
         return watch(settings_from(flags, config))
     except FacewitnessError as error:
         print(f"facewitness: {error}", file=sys.stderr)
@@ -71,33 +76,37 @@ def watch(settings: Settings) -> int:
     source = find(settings.source)
     options = _source_options(settings)
     live = source.LIVE or settings.realtime
-    providers = choose(settings.provider)
-    detector, faces = _networks(settings, providers)
-    meter = Meter()
-    card = detector.card
-    label = f"{card.name} {card.version}"
+    networks = open_networks(settings.model, choose(settings.provider), settings.threads, settings.min_face)
+    meter, label = Meter(), networks.label
     prefix = f"{_slug(name)}-{uuid.uuid4().hex[:8]}"
-    judge = Judge(Policy(card.thresholds, cooldown=settings.cooldown), name, label, prefix)
-    health = Health(name, short(providers), not live, 0.0, None, 0, 0)
+    judge = Judge(Policy(networks.detector.card.thresholds, cooldown=settings.cooldown), name, label, prefix)
+    health = Health(name, networks.provider, not live, 0.0, None, 0, 0)
     with contextlib.ExitStack() as stack:
-        stack.callback(_summary, settings, meter, name, label, detector, providers)
+        stack.callback(_summary, settings, meter, name, networks)
         observers = _observers(settings, live, stack)
         sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.alert]
+        served = _serve(settings, health, label)
+        if served is not None:
+            stack.callback(served.close)
+            observers.append(served)
+            sinks.append(served.sink)
         dispatcher = stack.enter_context(contextlib.closing(Dispatcher(sinks)))
         views: list[View] = open_views(
             show=settings.show, record=settings.record, push=settings.push, title=name, wait=not live
         )
         for view in views:
             stack.callback(view.close)
-        analysis = Analysis(detector, Tracker(faces), judge, meter)
+        analysis = Analysis(networks.detector, Tracker(networks.faces), judge, meter)
         pump = Pump(analysis, dispatcher, views, observers, meter, health)
         caught = _stop_on_signals(pump, stack)
         stack.callback(pump.finish)
-        log.info("watching %s with %s on %s", name, label, short(providers))
+        log.info("watching %s with %s on %s", name, label, networks.provider)
         if live:
             reader = LiveReader(
                 settings.source, options, retries=settings.retries, reconnect=not settings.realtime
             )
+            if served is not None:
+                served.explain(lambda: reader.note)
             with contextlib.closing(reader):
                 pump.run_live(reader, settings.duration)
         else:
@@ -115,17 +124,6 @@ def _spare_the_source(settings: Settings) -> None:
             raise ConfigError(f"--{flag} {path} is the source itself")
 
 
-def _networks(settings: Settings, providers: tuple[str, ...]) -> tuple[Detector, FaceDetector]:
-    """Open the detector and MTCNN. Without real weights the program refuses to start."""
-    try:
-        faces = FaceDetector(providers, settings.threads, settings.min_face)
-        return open_detector(find_model(settings.model), providers, settings.threads), faces
-    except BrokenModel as error:
-        raise ModelError(f"model {settings.model}: {error}") from None
-    except WrongProvider as error:
-        raise ProviderError(str(error)) from None
-
-
 def _observers(settings: Settings, live: bool, stack: contextlib.ExitStack) -> list[Observer]:
     observers: list[Observer] = []
     if settings.scores:
@@ -141,6 +139,15 @@ def _duration(source: str) -> float | None:
     return duration(source)
 
 
+def _serve(settings: Settings, health: Health, label: str) -> "Served | None":
+    """The page that `--serve` asks for; aiortc is loaded only then."""
+    if settings.serve is None:
+        return None
+    from stream.relay.serve import serve
+
+    return serve(settings, _slug(health.source), health, label)
+
+
 def _source_options(settings: Settings) -> SourceOptions:
     return SourceOptions(
         rtsp_transport=settings.rtsp_transport,
@@ -153,15 +160,8 @@ def _source_options(settings: Settings) -> SourceOptions:
 
 
 def _sink_options(settings: Settings) -> SinkOptions:
-    secret = None
-    if settings.webhook_secret_file:
-        try:
-            secret = Path(settings.webhook_secret_file).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"webhook secret {settings.webhook_secret_file}: {error}") from None
-        if not secret:
-            raise ConfigError(f"webhook secret {settings.webhook_secret_file}: the file is empty")
-        SECRETS.register_value(secret)
+    file = settings.webhook_secret_file
+    secret = secret_in(file, "webhook secret") if file else None
     if settings.spool:
         return SinkOptions(hmac_secret=secret, spool_dir=Path(settings.spool))
     return SinkOptions(hmac_secret=secret)
@@ -180,18 +180,16 @@ def _stop_on_signals(pump: Pump, stack: contextlib.ExitStack) -> list[int]:
     return caught
 
 
-def _summary(
-    settings: Settings, meter: Meter, name: str, label: str, detector: Detector, providers: tuple[str, ...]
-) -> None:
+def _summary(settings: Settings, meter: Meter, name: str, networks: Networks) -> None:
     if settings.meter is None:
         return
     summary = {
         "schema": 1,
         "type": "summary",
         "source": name,
-        "model": label,
-        "model_sha256": detector.sha256,
-        "provider": short(providers),
+        "model": networks.label,
+        "model_sha256": networks.sha256,
+        "provider": networks.provider,
         **meter.summary(),
     }
     if settings.meter == "-":
@@ -235,6 +233,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Try `facewitness watch demo`. Exit codes stand in the README.",
     )
     add_flags(watching)
+    relaying = commands.add_parser(
+        "relay",
+        help="take live video in by WHIP, watch it, give it out by WHEP",
+        epilog="Then open http://127.0.0.1:8080/ in a browser.",
+    )
+    add_options(relaying, RELAY_OPTIONS, RelaySettings)
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")

@@ -3,7 +3,7 @@
 import argparse
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ class Settings:
     quiet: bool = False
     log: str = "text"
     meter: str | None = None
+    serve: tuple[str, int] | None = None  # host, port
+    watch_token_file: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Option:
     const: str | None = None  # the value of the flag without a word
 
 
-def _number(least: float, kind: type = float) -> Callable[[str], Any]:
+def number(least: float, kind: type = float) -> Callable[[str], Any]:
+    """A parser of finite numbers that are at least `least`."""
+
     def parse(word: str) -> Any:
         value = kind(word)
         if not value >= least or value == float("inf"):
@@ -71,14 +77,22 @@ def _resolution(word: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _address(word: str) -> tuple[str, int]:
+    """HOST:PORT, [IPV6]:PORT or :PORT, which means loopback."""
+    host, colon, port = word.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("[HOST]:PORT, such as :8080")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "coreml")
 OPTIONS: dict[str, Option] = {
     "model": Option(
         "name of a detector that ships, or path of an .onnx file with a card", metavar="NAME|FILE"
     ),
     "provider": Option("what onnxruntime runs on; 'auto' says what it chose", choices=PROVIDERS),
-    "threads": Option("threads of each network", _number(1, int)),
-    "min_face": Option("smallest face looked for, px", _number(20, int), metavar="PX"),
+    "threads": Option("threads of each network", number(1, int)),
+    "min_face": Option("smallest face looked for, px", number(20, int), metavar="PX"),
     "alert": Option("where alerts go: console, jsonl:PATH, https://…; repeatable", many=True, metavar="SINK"),
     "webhook_secret_file": Option("file with the secret that signs webhooks (HMAC-SHA256)", metavar="FILE"),
     "spool": Option("directory where undelivered webhooks wait on disk", metavar="DIR"),
@@ -87,19 +101,23 @@ OPTIONS: dict[str, Option] = {
     "record": Option("record the annotated picture", metavar="OUT.mp4"),
     "push": Option("send the annotated picture to rtmp://, rtsp://, srt://, udp://", metavar="URL"),
     "realtime": Option("play a file at its own pace", parse=bool),
-    "duration": Option("stop after this many seconds of source time", _number(0), metavar="S"),
-    "retries": Option("give up after this many failed tries in a row (default: never)", _number(0, int)),
-    "stall": Option("a live source without a picture for this long is frozen", _number(0.5), metavar="S"),
-    "open_timeout": Option("time allowed for opening a source", _number(0.5), metavar="S"),
+    "duration": Option("stop after this many seconds of source time", number(0), metavar="S"),
+    "retries": Option("give up after this many failed tries in a row (default: never)", number(0, int)),
+    "stall": Option("a live source without a picture for this long is frozen", number(0.5), metavar="S"),
+    "open_timeout": Option("time allowed for opening a source", number(0.5), metavar="S"),
     "rtsp_transport": Option("how RTSP carries its media", choices=("tcp", "udp")),
     "resolution": Option("ask the webcam or screen for this size", _resolution, metavar="WxH"),
-    "rate": Option("ask the webcam or screen for this rate", _number(1), metavar="FPS"),
-    "cooldown": Option("a relapse this soon continues the same alert", _number(0), metavar="S"),
+    "rate": Option("ask the webcam or screen for this rate", number(1), metavar="FPS"),
+    "cooldown": Option("a relapse this soon continues the same alert", number(0), metavar="S"),
     "quiet": Option("alerts and errors only", parse=bool),
     "log": Option("how log lines look", choices=("text", "json")),
     "meter": Option(
         "measure each stage; the JSON summary goes to PATH (default: stdout)", metavar="PATH", const="-"
     ),
+    "serve": Option("show the stream on a page, http://127.0.0.1:PORT/", _address, metavar="[HOST]:PORT"),
+    "watch_token_file": Option("file with the tokens of those who may see the page", metavar="FILE"),
+    "cert": Option("certificate chain that makes the page HTTPS, PEM", metavar="FILE"),
+    "key": Option("the certificate's private key, PEM", metavar="FILE"),
 }
 
 
@@ -108,15 +126,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", nargs="?", default=argparse.SUPPRESS, help="what to watch: a URL, file or camera"
     )
+    add_options(parser, OPTIONS, Settings)
+
+
+def add_options(parser: argparse.ArgumentParser, options: Mapping[str, Option], settings: type) -> None:
+    """Give a parser a flag for each option; unset flags stay out of the namespace.
+
+    settings: the dataclass whose defaults the help tells.
+    """
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same names; flags win over it")
-    defaults = {f.name: f.default for f in fields(Settings)}
-    for name, option in OPTIONS.items():
+    defaults = {f.name: f.default for f in fields(settings)}
+    for name, option in options.items():
         flag = "--" + name.replace("_", "-")
         if option.parse is bool:
             parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
             continue
         shown = defaults[name]
-        text = option.help if shown in (None, ("console",)) else f"{option.help} (default: {shown})"
+        text = option.help if shown in (None, (), ("console",)) else f"{option.help} (default: {shown})"
         extra: dict[str, Any] = {"choices": option.choices} if option.choices else {"type": option.parse}
         if option.many:
             extra["action"] = "append"
@@ -128,14 +154,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def settings_from(flags: dict[str, Any], config: str | None) -> Settings:
     """Flags over the TOML file over the defaults. Raises ConfigError with one line for anything wrong."""
-    values = read_toml(Path(config)) if config else {}
-    values |= {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
+    values = merged(flags, config, OPTIONS)
     if not values.get("source"):
         raise ConfigError("no source: name a camera, URL or file, or try `facewitness watch demo`")
     return Settings(**values)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def merged(flags: dict[str, Any], config: str | None, options: Mapping[str, Option]) -> dict[str, Any]:
+    """The values of flags over those of a TOML file. Raises ConfigError."""
+    values = read_toml(Path(config), options) if config else {}
+    return values | {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
+
+
+def read_toml(path: Path, options: Mapping[str, Option] = OPTIONS) -> dict[str, Any]:
     """The settings in a TOML file. Raises ConfigError: unreadable, not TOML, unknown key, wrong value."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -143,19 +174,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    return {_key(path, key): _value(path, key, raw) for key, raw in table.items()}
+    return {_key(path, key, options): _value(path, key, raw, options) for key, raw in table.items()}
 
 
-def _key(path: Path, key: str) -> str:
+def _key(path: Path, key: str, options: Mapping[str, Option]) -> str:
     name = key.replace("-", "_")
-    if name != "source" and name not in OPTIONS:
+    if name not in options and (name != "source" or options is not OPTIONS):
         raise ConfigError(f"{path}: unknown key '{key}'")
     return name
 
 
-def _value(path: Path, key: str, raw: Any) -> Any:
+def _value(path: Path, key: str, raw: Any, options: Mapping[str, Option]) -> Any:
     name = key.replace("-", "_")
-    option = OPTIONS.get(name, Option(""))
+    option = options.get(name, Option(""))
     try:
         if option.parse is bool:
             if not isinstance(raw, bool):

@@ -13,7 +13,6 @@ from stream.analysis import Analysis
 from stream.errors import NoFaces, SourceError
 from stream.meter import Meter
 from stream.overlay import draw
-from stream.reader import LiveReader
 from stream.sinks import Dispatcher
 from stream.values import Alert, Frame, Health, Result, State
 from stream.views import View
@@ -32,6 +31,33 @@ class Observer(Protocol):
 
     def close(self) -> None:
         """The stream has ended."""
+
+
+class LiveFrames(Protocol):
+    """What the pump needs of a live source; `stream.reader.LiveReader` is one."""
+
+    @property
+    def frames(self) -> int:
+        """Frames that the source delivered, the dropped ones too."""
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody will see, because a newer one came before they were asked for."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether pictures come."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the source came to its good end and its last frame was taken."""
+
+    @property
+    def note(self) -> str:
+        """What to tell a person while nothing comes; "" while all is well."""
+
+    def newest(self, timeout: float) -> Frame | None:
+        """The newest frame, each one once; None after `timeout` s without one. Raises a SourceError."""
 
 
 class Pump:
@@ -71,7 +97,7 @@ class Pump:
         if not self._meter.counts["faces"]:
             raise NoFaces(f"{self._health.source}: no face in {self._meter.counts['frames']} frames")
 
-    def run_live(self, reader: LiveReader, duration: float | None) -> None:
+    def run_live(self, reader: LiveFrames, duration: float | None) -> None:
         """Analyse the newest frame, again and again. Raises the source's error once the reader gives up."""
         end = None if duration is None else time.monotonic() + duration
         idle = 0.0
@@ -113,7 +139,7 @@ class Pump:
             observer.see(result, self._health)
         self._last = result
 
-    def _idle(self, reader: LiveReader) -> None:
+    def _idle(self, reader: LiveFrames) -> None:
         """No frame: say so on the last picture, so that nobody takes an old one for a live one."""
         if reader.connected or self._last is None:
             return

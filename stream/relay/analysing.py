@@ -1,0 +1,82 @@
+"""The analysing thread of one stream. What fails in it is told, and touches neither picture nor relay."""
+
+import logging
+import os
+import sys
+import threading
+import uuid
+from typing import Protocol
+
+from stream.analysis import Analysis
+from stream.backoff import Backoff
+from stream.judge import Judge, Policy
+from stream.meter import Meter
+from stream.networks import Networks
+from stream.pump import Observer, Pump
+from stream.relay.frames import Feed
+from stream.sinks import Dispatcher
+from stream.tracker import Tracker
+from stream.values import Health
+
+log = logging.getLogger(__name__)
+
+_NICE = 10  # on Linux each thread has its own: where the machine is too slow, analysis gives way to picture
+
+
+class Watched(Observer, Protocol):
+    """The stream that is analysed."""
+
+    @property
+    def name(self) -> str:
+        """As alerts tell it."""
+
+    def health(self) -> Health:
+        """How the stream does."""
+
+    def complain(self, trouble: str) -> None:
+        """Something is wrong with the analysis; the next result ends it."""
+
+
+class Analyst:
+    """Analyses a stream's newest frame again and again, until it ends; begins anew after an error."""
+
+    def __init__(
+        self, watched: Watched, feed: Feed, networks: Networks, dispatcher: Dispatcher, cooldown: float
+    ) -> None:
+        """cooldown: s, of alerts."""
+        self._watched, self._feed, self._networks = watched, feed, networks
+        self._dispatcher, self._cooldown = dispatcher, cooldown
+        self._ending = threading.Event()
+        self._pump: Pump | None = None
+        self.thread = threading.Thread(target=self._run, name=f"analysis of {watched.name}", daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        """End the thread; does not wait for it."""
+        self._ending.set()
+        if self._pump is not None:
+            self._pump.stop.set()
+
+    def _run(self) -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        backoff = Backoff(1.0, 30.0)
+        while not self._ending.is_set() and not self._feed.finished:
+            pump = self._pump = self._make()
+            try:
+                pump.run_live(self._feed, None)
+            except Exception:
+                log.exception("%s: the analysis failed, and begins anew", self._watched.name)
+                self._watched.complain("the analysis failed")
+                self._ending.wait(backoff.next())
+            finally:
+                pump.finish()
+
+    def _make(self) -> Pump:
+        card, label = self._networks.detector.card, self._networks.label
+        prefix = f"{self._watched.name}-{uuid.uuid4().hex[:8]}"
+        judge = Judge(Policy(card.thresholds, cooldown=self._cooldown), self._watched.name, label, prefix)
+        meter = Meter()
+        analysis = Analysis(self._networks.detector, Tracker(self._networks.faces), judge, meter)
+        health = self._watched.health()
+        return Pump(analysis, self._dispatcher, [], [self._watched], meter, health)
