@@ -5,6 +5,7 @@ import { byId, say } from "./dom.js";
 import { count, duration, percent, rate } from "./format.js";
 import { PHASE, watch } from "./session.js";
 import { NO_SIGNAL, classOf, showChip } from "./states.js";
+import { origin } from "./streams.js";
 
 const EMPTY = "Join with your own camera, or choose one of the live streams.";
 
@@ -145,13 +146,14 @@ export function wordsOf(sample) {
   return `${count(faces.length, "face")} · ${told}`;
 }
 
-function factsOf({ source, model, provider, fps, analysis_fps: analysed, age, dropped, viewers, name }) {
+function factsOf(stream) {
+  const { model, provider, fps, analysis_fps: analysed, age, dropped, viewers } = stream;
   const told = [rate(fps), `age ${duration(age)}`];
   if (Number.isFinite(analysed)) told.push(`analysed ${rate(analysed)}`);
   if (provider) told.push(provider);
   if (model) told.push(model);
   if (Number.isFinite(dropped)) told.push(`${dropped} not analysed`);
   if (Number.isFinite(viewers)) told.push(count(viewers, "viewer"));
-  if (source && source !== name) told.push(source);
+  if (origin(stream)) told.push(origin(stream));
   return told;
 }

@@ -82,12 +82,15 @@ export class Streams {
 
 function drawRow(row, stream) {
   showChip(row.state, stream.connected === false ? NO_SIGNAL : stream.state);
-  say(row.source, stream.source && stream.source !== stream.name ? stream.source : "");
+  say(row.source, origin(stream));
   say(row.facts, stream.connected === false ? stream.note || "no signal" : factsOf(stream).join(" · "));
 }
 
+/** Where a stream comes from; "" where that is its own name once more. */
+export const origin = ({ name, source }) => (source && ![name, `whip:${name}`].includes(source) ? source : "");
+
 /** What is known of a stream, in words. */
-export function factsOf({ fps, age, provider, viewers }) {
+function factsOf({ fps, age, provider, viewers }) {
   const told = [rate(fps), `age ${duration(age)}`];
   if (provider) told.push(provider);
   if (Number.isFinite(viewers)) told.push(count(viewers, "viewer"));
