@@ -26,7 +26,7 @@ from tests.relay_process import RelayProcess, Reply, request, send
 
 Someone = TypeVar("Someone", bound=Client)
 
-FINE = {200, 201, 204, 304}
+FINE = {200, 201, 204, 206, 304}
 FINE |= {400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 416, 417, 422, 428, 429, 431}
 BUSY = {503}  # with Retry-After
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
