@@ -185,11 +185,11 @@ def moving(width: int = 320, height: int = 240) -> Iterator[Picture]:
 
 
 async def enter(make: Callable[[], Someone], seconds: float = 30.0) -> Someone:
-    """A client that was let in; while the relay is full, or there is nothing to see yet, it tries again."""
+    """A client that was let in; while there is no room, or nothing to see yet, it tries again."""
     end = time.monotonic() + seconds
     while (status := await (client := make()).connect()) != 201:
         await client.close()
-        assert status in (404, 429, 503), status
+        assert status in (404, 409, 429, 503), status
         assert time.monotonic() < end, f"not let in within {seconds} s: {status}"
         await asyncio.sleep(0.2)
     return client
