@@ -175,6 +175,8 @@ def test_after_a_restart_of_the_relay_everything_comes_back(browser: Any) -> Non
         visit.join("lasting")
         first.process.kill()
         assert visit.shows("#relay", "Not connected")
+        assert visit.shows("#state", "NO SIGNAL")
+        assert visit.until(lambda: visit.page.locator("#video.stale").count() == 1)
         with RelayProcess(*port):
             assert visit.shows("#relay", "Connected")
             assert visit.shows("#streams", "lasting", LOOPS)

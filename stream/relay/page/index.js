@@ -127,7 +127,11 @@ for (const state of [...STATES, NO_SIGNAL]) {
 tokenForm(byId("token"));
 follow("/api/events", {
   opened,
-  closed: (words) => relay("waiting", `Not connected: ${words}`),
+  closed: (words) => {
+    relay("waiting", `Not connected: ${words}`);
+    streams.silence();
+    draw();
+  },
   message: onMessage,
 });
 access.addEventListener("given", refresh);
