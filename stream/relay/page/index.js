@@ -109,7 +109,7 @@ async function opened() {
   stage.hurry();
   own.hurry();
   try {
-    for (const alert of await getJson("watch", "/api/alerts")) alerts.add(alert);
+    alerts.replace(await getJson("watch", "/api/alerts"));
     draw();
   } catch {
     // the next connection asks again
