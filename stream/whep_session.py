@@ -13,6 +13,7 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import SessionDescription
 
 from stream.errors import Ended, Frozen, NotFound, NoVideoStream, SourceError, Unauthorized, Unreachable
+from stream.relay import containment
 from stream.relay.decoding import Decoding
 from stream.relay.frames import Frames
 from stream.relay.receiving import VideoTap, attach
@@ -22,6 +23,8 @@ from stream.values import Frame
 LARGEST = 65_536  # bytes of an answer
 LEAVE = 0.4  # s that the server may take to hear that we go
 _LOOK = 0.1  # s between two looks at how the session does
+
+containment.install()
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ def main() -> int:
     )
     threads = figures["end"]["threads"] - figures["begin"]["threads"]
     parts = figures["rss_mib_by_quarter"]
-    well = same and threads <= 2 and parts[3] - parts[1] <= GROWTH
+    flows = min(figures["viewers_fps"]) > 10
+    well = flows and same and threads <= 2 and parts[3] - parts[1] <= GROWTH
     print(json.dumps({"schema": 1, "type": "soak_relay", **vars(options), **figures, "ok": well}))
     return 0 if well else 1
 

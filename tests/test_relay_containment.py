@@ -3,13 +3,21 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
+from fractions import Fraction
 
+import av
+import numpy as np
+import psutil
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, DataChunk, tsn_plus_one
 
 from stream.relay.containment import CHANNELS, NONSENSE, UNFINISHED, contain, tell_briefly
+from stream.relay.decoding import Decoding
+from stream.relay.frames import Frames
+from stream.relay.receiving import Encoded
 from tests.fuzz_relay import moving
 from tests.relay_peers import Pictures, poll
 
@@ -152,3 +160,30 @@ def test_what_nobody_catches_is_told_in_one_line_with_its_place(level, caplog):
     )
     assert (first.exc_info is not None) is (level == logging.DEBUG)
     assert second.getMessage() == "in the background: no exception"
+
+
+def vp8(width: int, height: int) -> bytes:
+    """A key frame."""
+    coder = av.CodecContext.create("libvpx", "w")
+    coder.width, coder.height, coder.pix_fmt, coder.time_base = width, height, "yuv420p", Fraction(1, 30)
+    coder.options = {"deadline": "realtime", "lag-in-frames": "0"}
+    picture = av.VideoFrame.from_ndarray(np.full((height * 3 // 2, width), 90, np.uint8), format="yuv420p")
+    picture.pts = 0
+    return b"".join(bytes(packet) for packet in coder.encode(picture))
+
+
+def test_a_small_packet_cannot_ask_for_a_huge_picture():
+    """A key frame's header may tell 16383x16383 px: 800 MB for ten bytes."""
+    frames, small = Frames(), vp8(320, 240)
+    huge = small[:6] + (16383).to_bytes(2, "little") * 2 + small[10:]
+    decoding = Decoding("hostile", frames, lambda: None)
+    try:
+        before = psutil.Process().memory_info().rss
+        for number in range(5):
+            decoding.put(Encoded("VP8", huge, number / 30, time.monotonic(), True))
+        decoding.put(Encoded("VP8", small, 1.0, time.monotonic(), True))
+        assert frames.newer(-1, 10) is not None  # the decoder has come through them
+        assert psutil.Process().memory_info().rss < before + 60 * 2**20
+        assert frames.count == 1
+    finally:
+        decoding.close()

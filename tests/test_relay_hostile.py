@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import random
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import aiohttp
 import pytest
+from aioice import stun
 
 from stream.relay.doorway import PER_ADDRESS, SECURITY, Guests
 from stream.relay.limits import Bounds
@@ -295,6 +298,50 @@ def test_a_publisher_whose_packets_are_nonsense_loses_its_own_session_only(relay
                 assert await poll(lambda: viewer.count > count + 20, 10)
         finally:
             await publisher.close()
+
+    asyncio.run(run())
+    assert relay.troubles() == []
+
+
+def datagram(chance: random.Random) -> bytes:
+    """What a stranger may send to a port of media: nothing, noise, almost STUN, almost DTLS, almost RTP."""
+    kind = chance.randrange(6)
+    if kind == 0:
+        return chance.randbytes(chance.choice((0, 0, 1, 2, 20, 1400)))
+    if kind == 1:
+        return (
+            bytes([chance.choice((20, 21, 22, 23, 25))])
+            + b"\xfe\xfd"
+            + chance.randbytes(chance.randrange(60))
+        )
+    if kind == 2:
+        return bytes([chance.choice((128, 144)), chance.randrange(256)]) + chance.randbytes(
+            chance.randrange(200)
+        )
+    message = stun.Message(stun.Method.BINDING, chance.choice(list(stun.Class)))
+    message.attributes |= {"USERNAME": "a:b" * chance.randrange(1, 40), "PRIORITY": chance.randrange(2**32)}
+    data = bytearray(bytes(message))
+    for _ in range(chance.randrange(6)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    return bytes(data[: chance.choice((len(data), chance.randrange(len(data))))])
+
+
+def test_datagrams_of_strangers_touch_no_session(relay):
+    """An empty datagram alone ends a session of plain aiortc."""
+
+    async def run() -> None:
+        chance = random.Random(3)
+        async with served(relay) as viewer:
+            found = re.findall(r"a=candidate:\S+ 1 udp \d+ ([0-9.]+) (\d+) typ host", viewer.answer)
+            assert found
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                for number in range(1500):
+                    for address, port in set(found):
+                        stranger.sendto(datagram(chance), (address, int(port)))
+                    await asyncio.sleep(0.005 if number % 50 == 0 else 0)
+            count = viewer.count
+            assert await poll(lambda: viewer.count > count + 20, 10)
+            assert viewer.pc.connectionState == "connected"
 
     asyncio.run(run())
     assert relay.troubles() == []

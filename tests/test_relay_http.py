@@ -11,11 +11,13 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import av
 import numpy as np
 import pytest
 
@@ -355,6 +357,47 @@ def test_the_command_serves_https_beyond_loopback_with_tokens(tmp_path):
         asyncio.run(scenario())
         process.terminate()
         assert process.wait(15) == 143
+
+
+def test_the_command_pushes_the_painted_picture_on():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    got: list[np.ndarray] = []
+
+    def receive() -> None:
+        with av.open(f"tcp://127.0.0.1:{port}?listen=1&listen_timeout=20000", format="mpegts") as container:
+            for frame in container.decode(video=0):
+                got.append(frame.to_ndarray(format="bgr24"))
+                if len(got) == 10:
+                    return
+
+    receiver = threading.Thread(target=receive, daemon=True)
+    receiver.start()
+    words = [
+        "relay",
+        "--port",
+        "0",
+        "--provider",
+        "cpu",
+        "--quiet",
+        "--push",
+        f"tcp://127.0.0.1:{port}?n={{name}}",
+    ]
+    with command(*words) as (_, url):
+
+        async def scenario():
+            still = clips.portrait(640, 480)
+            publisher = Publisher(f"{url}/whip/a", iter([still]))
+            assert await publisher.connect() == 201
+            async with closing(publisher):
+                await asyncio.to_thread(receiver.join, 20)
+                banner, below = np.s_[4:30, 6:90], np.s_[300:420, 540:620]
+                assert len(got) == 10
+                assert np.abs(got[-1][banner].astype(int) - still[banner]).mean() > 30
+                assert np.abs(got[-1][below].astype(int) - still[below]).mean() < 10
+
+        asyncio.run(scenario())
 
 
 def test_watch_shows_its_source_on_a_page(tmp_path):

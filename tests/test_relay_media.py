@@ -21,6 +21,7 @@ from stream.relay.receiving import STUCK, AudioTap, Encoded, Unwrapper, VideoTap
 from stream.relay.whep import choose
 from stream.values import Frame, Result, State, Track, TrackView
 from tests import clips
+from tests.bench_relay import BITS, draw_time, read_time
 
 
 def packet(
@@ -181,6 +182,19 @@ def test_what_is_encoded_can_be_decoded_and_begins_with_a_key_when_asked(codec):
             assert not frame.corrupt
     assert keys == [0, 10, 20]
     assert not asked
+    decoding.close()
+
+
+def test_the_benchmarks_time_code_survives_the_encoder():
+    encoder, frames = Encoder("H264"), Frames()
+    decoding = Decoding("test", frames, lambda: None)
+    assert read_time(clips.portrait(640, 480)) is None
+    for number, moment in enumerate((0, 1, 1_234_567, 2**BITS - 1)):
+        image = clips.portrait(640, 480)
+        draw_time(image, moment)
+        for made in encoder.encode(to_yuv(image), number / 30, False):
+            decoding.put(Encoded("H264", bytes(made), number / 30, number / 30, True))
+        assert read_time(frames.newer(number - 1, 5).image) == moment
     decoding.close()
 
 

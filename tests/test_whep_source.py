@@ -1,6 +1,8 @@
 """Pulling by WHEP: pictures, tokens, every way in which a server can fail, and taking leave."""
 
+import asyncio
 import itertools
+import json
 import re
 import threading
 import time
@@ -10,8 +12,12 @@ import pytest
 from stream.errors import Ended, Frozen, NotFound, NoVideoStream, Unauthorized, Unreachable
 from stream.reader import LiveReader
 from stream.redact import SECRETS, redact
-from stream.sources import SourceOptions, display_name, find, schemes, whep
+from stream.sources import SourceOptions, demo, display_name, find, schemes, whep
+from tests.fuzz_relay import enter
+from tests.relay_peers import Publisher
+from tests.relay_process import RelayProcess
 from tests.servers import free_port, wait_for
+from tests.test_watch_live import Watch
 from tests.whep_server import TOKEN, WhepServer, noise
 
 QUICK = SourceOptions(open_timeout=10, stall=5)
@@ -237,3 +243,38 @@ def test_the_reader_reconnects_to_a_server_that_comes_back():
             assert wait_for(again.deleted, 3)
     finally:
         reader.close()
+
+
+def test_watching_the_relay_raises_the_demos_alert(tmp_path):
+    """A clip whose face is swapped goes to the relay by WHIP, and from there by WHEP to another detector."""
+    clip = list(demo.pictures(8.0, 2.0))
+    published, watched, done = (threading.Event() for _ in range(3))
+
+    async def publish(relay: RelayProcess) -> None:
+        publisher = await enter(lambda: Publisher(f"{relay.url}/whip/booth", itertools.repeat(clip[0])))
+        published.set()
+        await asyncio.to_thread(watched.wait, 90)
+        publisher.camera._pictures = itertools.chain(clip, itertools.repeat(clip[-1]))
+        await asyncio.to_thread(done.wait, 90)
+        await publisher.close()
+
+    alerts = tmp_path / "alerts.jsonl"
+    with RelayProcess("--analysis-rate", "2") as relay:
+        url = f"whep+{relay.url}/whep/booth?picture=plain"
+        sending = threading.Thread(target=lambda: asyncio.run(publish(relay)))
+        sending.start()
+        try:
+            assert published.wait(30)
+            with Watch(tmp_path, url, "--alert", f"jsonl:{alerts}") as watching:
+                assert wait_for(lambda: watching.scored() > 3, 60), watching.log.read_text()
+                assert '"opened"' not in alerts.read_text()
+                watched.set()
+                assert wait_for(lambda: '"opened"' in alerts.read_text(), 60)
+                assert watching.end() == 143
+        finally:
+            watched.set()
+            done.set()
+            sending.join()
+        assert relay.troubles() == []
+    events = [json.loads(line) for line in alerts.read_text().splitlines()]
+    assert [events[0]["source"], events[0]["phase"], events[-1]["phase"]] == [url, "opened", "closed"]

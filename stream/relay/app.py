@@ -91,7 +91,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (ConnectionError, web.RequestPayloadError):  # the client has gone, or sent no sound chunks
         return error(400, "the request broke off")
     except Exception:
-        log.exception("a request failed: %s %s", request.method, request.rel_url.path)
+        log.exception("a request failed: %s %s", request.method, request.rel_url.raw_path)
         return error(500, "something went wrong here")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import ssl
@@ -54,6 +55,7 @@ def relay(settings: RelaySettings) -> int:
         analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate)
         bounds = Bounds(publishers=settings.max_streams, viewers=settings.max_viewers)
         registry = Registry(hub, Limits(bounds), ice, analysis, _pusher(settings.push))
+        gc.freeze()  # what stays for ever need not be gone through each time a stream ends
         log.info("watching with %s on %s", networks.label, networks.provider)
         return asyncio.run(_serve(settings, registry, access, tls))
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import aioice.ice
 from aiortc import RTCDtlsTransport, RTCPeerConnection, RTCSctpTransport
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,34 @@ def contain(peer: RTCPeerConnection, give_up: Callable[[], None]) -> None:
         _contain_data(peer.sctp, give_up)
     for transport in transports:
         _contain_media(transport, give_up)
+
+
+class Datagrams(aioice.ice.StunProtocol):
+    """One socket of ICE. What is neither STUN nor comes from where the client was found is dropped.
+
+    aioice hands all else on, wherever it comes from; an empty datagram of a stranger ends aiortc's session.
+    """
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Something has come (RFC 7983, section 7, tells what)."""
+        try:
+            if data and (_is_stun(data) or self._comes_from_client(addr)):
+                super().datagram_received(data, addr)
+        except Exception as error:
+            log.debug("a datagram was dropped: %s", _where(error))
+
+    def _comes_from_client(self, addr: tuple[Any, ...]) -> bool:
+        pairs = self.receiver._check_list
+        return any(pair.protocol is self and pair.remote_addr == (addr[0], addr[1]) for pair in pairs)
+
+
+def install() -> None:
+    """Let aioice use Datagrams; there is no other place to say so."""
+    aioice.ice.StunProtocol = Datagrams  # type: ignore[misc]
+
+
+def _is_stun(data: bytes | str) -> bool:
+    return isinstance(data, bytes) and data[0] < 4
 
 
 def _contain_media(transport: RTCDtlsTransport, give_up: Callable[[], None]) -> None:

@@ -30,6 +30,17 @@ def is_key(codec: str, data: bytes) -> bool:
     return bool(_IDR.search(data)) if codec == "H264" else bool(data) and not data[0] & 1
 
 
+def is_too_large(codec: str, data: bytes) -> bool:
+    """Whether a key frame of VP8 tells too large a size (RFC 6386 section 9.1).
+
+    To be asked before libvpx, which takes a gigabyte for a header of ten bytes.
+    """
+    if codec != "VP8" or len(data) < 10 or data[0] & 1:
+        return False
+    width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (6, 8))
+    return width * height > LARGEST
+
+
 class Decoding:
     """One publisher's video: encoded pictures in, frames out."""
 
@@ -92,8 +103,12 @@ class Decoding:
         if picture.codec != self._codec or self._context is None:
             self._context = cast(av.VideoCodecContext, av.CodecContext.create(_DECODERS[picture.codec], "r"))
             self._context.thread_count = 1  # frame threads would delay each picture
+            self._context.options = {"max_pixels": str(LARGEST)}
             self._context.flags |= Flags.low_delay
             self._codec, self._broken = picture.codec, True
+        if is_too_large(picture.codec, picture.data):
+            self._broken = True
+            return []
         if is_key(picture.codec, picture.data):
             self._broken = False
         elif not picture.whole:

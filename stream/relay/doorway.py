@@ -70,7 +70,7 @@ class Guests:
 class Door(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_address", "_guests", "_inside")
+    __slots__ = ("_address", "_first", "_guests", "_inside")
 
     def __init__(self, server: web.Server, guests: Guests) -> None:
         super().__init__(
@@ -83,6 +83,7 @@ class Door(web.RequestHandler):
         )
         self._guests, self._inside = guests, False
         self._address: str | None = None
+        self._first: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
@@ -92,9 +93,18 @@ class Door(web.RequestHandler):
         super().connection_made(transport)
         if not self._inside:
             self.force_close()
+            return
+        # Not every aiohttp lets its keep-alive timer run before the first request.
+        self._first = asyncio.get_running_loop().call_later(DAWDLE, self._expect_first)
+
+    def _expect_first(self) -> None:
+        if not self._request_count:
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It has gone."""
+        if self._first is not None:
+            self._first.cancel()
         if self._inside:
             self._inside = False
             self._guests.leave(self._address)
@@ -135,7 +145,12 @@ async def serving(
     try:
         try:
             listener = await asyncio.get_running_loop().create_server(
-                lambda: Door(server, guests), host, port, ssl=tls, backlog=BACKLOG
+                lambda: Door(server, guests),
+                host,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=DAWDLE if tls else None,
+                backlog=BACKLOG,
             )
         except OSError as problem:
             raise OutputError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None

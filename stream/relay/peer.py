@@ -11,8 +11,7 @@ from typing import Any
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
-from stream.relay.consent import install
-from stream.relay.containment import contain
+from stream.relay import consent, containment
 from stream.relay.events import Hub
 from stream.relay.sdp import Candidate, Refused
 
@@ -25,7 +24,8 @@ _SILENT = 2  # s that it may wait for a STUN or TURN server
 _CLOSE = 5.0  # s
 _BUFFERED = 1 << 18  # bytes waiting for a data channel, beyond which messages are dropped
 
-install()
+consent.install()
+containment.install()
 
 _CLOSING: set[asyncio.Task[None]] = set()
 
@@ -58,7 +58,7 @@ class Peer:
         except Exception as error:  # aiortc raises whatever a parser may raise
             log.debug("offer refused: %s", error)
             raise Refused(422, "nothing in the offer can be agreed on") from None
-        contain(self.pc, self.close_soon)
+        containment.contain(self.pc, self.close_soon)
 
     async def answer(self) -> str:
         """The answer with all candidates of our own. Raises Refused if they cannot be had in time."""
