@@ -228,7 +228,8 @@ def test_alerts_that_a_restarted_relay_does_not_know_are_not_open(browser: Any, 
                 const { Alerts } = await import("/assets/alerts.js");
                 const body = document.createElement("tbody");
                 const alerts = new Alerts(body);
-                const event = { stream: "a", track: 1, start: 3, peak: 0.9, wall_time: "2026-11-20T11:00:00Z" };
+                const made = "2026-11-20T11:00:00Z";
+                const event = { stream: "a", track: 1, start: 3, peak: 0.9, wall_time: made };
                 alerts.add({ ...event, id: "one", phase: "opened", end: 4 });
                 alerts.add({ ...event, id: "two", phase: "opened", end: 4 });
                 alerts.add({ ...event, id: "two", phase: "closed", end: 9 });
