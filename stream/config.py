@@ -43,6 +43,7 @@ class Settings:
     watch_token_file: str | None = None
     cert: str | None = None
     key: str | None = None
+    plain_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ OPTIONS: dict[str, Option] = {
     "watch_token_file": Option("file with the tokens of those who may see the page", metavar="FILE"),
     "cert": Option("certificate chain that makes the page HTTPS, PEM", metavar="FILE"),
     "key": Option("the certificate's private key, PEM", metavar="FILE"),
+    "plain_http": Option("no TLS beyond loopback: a proxy in front speaks it", parse=bool),
 }
 
 

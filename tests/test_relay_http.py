@@ -269,9 +269,12 @@ def test_turn_credentials_are_those_that_coturn_makes():
 def test_what_cannot_be_is_told_in_one_line(tmp_path, capsys):
     short = tmp_path / "short"
     short.write_text("abc\n")
+    good = tmp_path / "good"
+    good.write_text(TOKENS[Role.WATCH] + "\n")
     cases = [
         (["--host", "0.0.0.0"], "token"),
         (["--host", "::"], "token"),
+        (["--host", "0.0.0.0", "--watch-token-file", str(good)], "--cert"),
         (["--port", "70000"], "65535"),
         (["--cert", "x.pem"], "--key"),
         (["--cert", "x.pem", "--key", "y.pem"], "No such file"),

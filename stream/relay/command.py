@@ -45,7 +45,7 @@ def relay(settings: RelaySettings) -> int:
             Role.ADMIN: settings.admin_token_file,
         },
     )
-    ice, tls = _ice(settings), tls_of(settings.cert, settings.key)
+    ice, tls = _ice(settings), tls_of(settings.host, settings.cert, settings.key, settings.plain_http)
     if settings.push:
         Push(settings.push.replace("{name}", "name")).close()  # better told now than with the first stream
     networks = open_networks(settings.model, choose(settings.provider), settings.threads, settings.min_face)
@@ -96,10 +96,18 @@ def hosts_of(host: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return (host, *names) if names else ()
 
 
-def tls_of(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    """The context for HTTPS; None without a certificate. Raises ConfigError."""
+def tls_of(host: str, cert: str | None, key: str | None, plain_http: bool) -> ssl.SSLContext | None:
+    """The context for HTTPS; None without a certificate, beyond loopback only if told so.
+
+    Raises ConfigError.
+    """
     if cert is None or key is None:
-        return None
+        if plain_http or is_loopback(host):
+            return None
+        raise ConfigError(
+            f"--host {host} can be reached from elsewhere: it needs --cert and --key, or --plain-http behind "
+            "a proxy that speaks TLS"
+        )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(cert, key)

@@ -19,7 +19,7 @@ from stream.values import Frame
 
 log = logging.getLogger(__name__)
 
-LARGEST = 4096 * 2304  # px; nobody holds a call in more, and each costs memory several times
+LARGEST = 2560 * 1440  # px; nobody holds a call in more, and each costs memory several times
 BOUND = 90  # pictures that wait for the decoder; more is a flood, and what is old is of no use
 _DECODERS = {"H264": "h264", "VP8": "libvpx"}
 _IDR = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")  # start code and nal_unit_type 5, ITU-T H.264 table 7-1

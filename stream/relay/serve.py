@@ -31,7 +31,7 @@ def serve(settings: Settings, name: str, health: Health, model: str) -> "Served"
     """What `--serve` asks for. name: of the stream, in URLs. Raises ConfigError, OutputError."""
     assert settings.serve is not None
     access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file})
-    tls = tls_of(settings.cert, settings.key)
+    tls = tls_of(settings.serve[0], settings.cert, settings.key, settings.plain_http)
     served = Served(name, health, model, settings.serve, access, tls)
     print(f"facewitness: {served.url}", file=sys.stderr, flush=True)
     return served

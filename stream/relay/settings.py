@@ -30,6 +30,7 @@ class RelaySettings:
     port: int = 8080
     cert: str | None = None
     key: str | None = None
+    plain_http: bool = False
     publish_token_file: str | None = None
     watch_token_file: str | None = None
     admin_token_file: str | None = None
@@ -55,10 +56,11 @@ class RelaySettings:
 
 
 RELAY_OPTIONS: dict[str, Option] = {
-    "host": Option("address to listen on; beyond loopback tokens are demanded", metavar="ADDRESS"),
+    "host": Option("address to listen on; beyond loopback tokens and TLS are demanded", metavar="ADDRESS"),
     "port": Option("port of HTTP or HTTPS; 0: any that is free", number(0, int)),
     "cert": Option("certificate chain for HTTPS, PEM", metavar="FILE"),
     "key": Option("the certificate's private key, PEM", metavar="FILE"),
+    "plain_http": OPTIONS["plain_http"],
     "publish_token_file": Option("file with the tokens of those who may publish", metavar="FILE"),
     "watch_token_file": Option("file with the tokens of those who may watch", metavar="FILE"),
     "admin_token_file": Option("file with the tokens of administrators", metavar="FILE"),
