@@ -5,18 +5,15 @@ import { drawing, element } from "./dom.js";
 export const STATES = ["NO FACE", "UNCERTAIN", "CLEAR", "SUSPICIOUS", "ALERT"];
 export const NO_SIGNAL = "NO SIGNAL";
 
-const OCTAGON = "M7.5 2h9L22 7.5v9L16.5 22h-9L2 16.5v-9z";
+// The signs that stream/overlay_text.py draws into the picture.
 const SHAPES = {
-  "NO FACE": () => [drawing("path", { d: "M4 12h16", class: "stroke" })],
-  UNCERTAIN: () => [drawing("circle", { cx: 12, cy: 12, r: 9, class: "stroke dashed" })],
-  CLEAR: () => [drawing("circle", { cx: 12, cy: 12, r: 10, class: "solid" })],
-  SUSPICIOUS: () => [
+  "NO FACE": () => [drawing("path", { d: "M4 4h16v16H4z", class: "stroke" })],
+  UNCERTAIN: () => [drawing("circle", { cx: 12, cy: 12, r: 9, class: "stroke" })],
+  CLEAR: () => [drawing("path", { d: "M3 13l6 6L21 5", class: "stroke" })],
+  SUSPICIOUS: () => [drawing("path", { d: "M12 1 23 12 12 23 1 12z", class: "solid" })],
+  ALERT: () => [
     drawing("path", { d: "M12 2.5 23 21.5H1z", class: "solid" }),
     drawing("path", { d: "M12 9.5v5.5M12 17.6v.9", class: "mark" }),
-  ],
-  ALERT: () => [
-    drawing("path", { d: OCTAGON, class: "solid" }),
-    drawing("path", { d: "M12 6.5v7M12 16.4v1.1", class: "mark" }),
   ],
   "NO SIGNAL": () => [
     drawing("rect", { x: 4, y: 4, width: 16, height: 16, class: "stroke" }),
