@@ -17,7 +17,7 @@ from stream.sources import display_name
 
 TEXT = "open {} failed: 401"
 word = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=3, max_size=24)
-schemes = st.sampled_from(["rtsp", "rtmp", "http", "https", "srt", "rtsps"])
+schemes = st.sampled_from(["rtsp", "rtmp", "http", "https", "srt", "rtsps", "whep+http", "whep+https"])
 
 
 @pytest.fixture(autouse=True)

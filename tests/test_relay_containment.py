@@ -154,7 +154,9 @@ def test_what_nobody_catches_is_told_in_one_line_with_its_place(level, caplog):
 
     caplog.set_level(level)
     asyncio.run(run())
-    first, second = (r for r in caplog.records if r.name == "stream.relay.containment")
+    # Tasks that an earlier test left behind may end now, too.
+    told = [r for r in caplog.records if "ValueError" in r.message or "no exception" in r.message]
+    first, second = (r for r in told if r.name == "stream.relay.containment")
     assert first.getMessage().startswith(
         "in the background: ValueError: two lines (test_relay_containment.py:"
     )

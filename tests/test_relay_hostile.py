@@ -5,6 +5,7 @@ import json
 import random
 import re
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ from tests.hostile_sdp import offers
 from tests.relay_peers import Publisher, poll
 from tests.relay_process import RelayProcess, Reply, request, send
 
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="only Linux has all of 127.0.0.0/8, from which the clients come",
+)
 OFFERS = offers()
 WHIP, WHEP = OFFERS["ffmpeg_whip"].encode(), OFFERS["chromium_whep"].encode()
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"

@@ -137,6 +137,30 @@ def test_of_too_many_candidates_the_first_are_kept():
     assert check(WHIP + many).count("a=candidate:") == 32
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["a=rtcp-fb:* nack"] * 900, 0),
+        ([f"a=rtcp-fb:* nack x{n}" for n in range(900)], 0),
+        ([f"a=ssrc:{n} cname:x" for n in range(900)], 413),
+        ([f"a=extmap:{n % 14 + 1} urn:x{n}" for n in range(900)], 413),
+        ([f"a=rtpmap:{n % 128} H264/90000" for n in range(900)], 413),
+        ([f"a=fmtp:106 x={n}" for n in range(900)], 413),
+        ([f"a=rtpmap:{n % 90} X{n}/90000" for n in range(900)], 0),
+        ([f"a=candidate:{n} 1 udp 1 10.0.{n // 250}.{n % 250} 9 typ host" for n in range(900)], 0),
+        (["m=audio 9 UDP/TLS/RTP/SAVPF 111"] * 900, 422),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else str(value),
+)
+def test_what_would_keep_aiortc_busy_is_left_out_or_refused(lines, status):
+    """900 lines of feedback for all codecs took its parser half a second, in which nobody else is served."""
+    text = OFFERS["ffmpeg_whip"] + "\n".join(lines) + "\n"
+    if status:
+        assert refusal(text)[0] == status
+    else:
+        assert check(text).count("\n") < 90
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_passes_aiortc_can_answer(seed):
     """Nothing but Refused is ever raised, and nothing that passes fails later."""

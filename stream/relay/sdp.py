@@ -4,35 +4,23 @@ An offer is checked for all that aiortc trips over later, and handed on without 
 """
 
 import re
-from collections.abc import Iterator
 
 from aiortc import rtp
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.rtcpeerconnection import find_common_codecs
-from aiortc.sdp import DIRECTIONS, MediaDescription, SessionDescription
+from aiortc.sdp import MediaDescription, SessionDescription
 
-from stream.relay.candidates import (
-    MID,
-    MOST_CANDIDATES,
-    Candidate,
-    Refused,
-    candidates,
-    credentials,
-    lines_of,
-    usable,
-)
+from stream.relay.candidates import MID, Candidate, Refused, candidates, credentials, lines_of
+from stream.relay.cleaning import SPOKEN, clean, codec_names
 
 __all__ = ["Candidate", "Refused", "candidates", "check_offer", "credentials", "lift_bitrate"]
 
 OFFER_BYTES = 65_536  # Chromium's offers have some 7,000
-MOST_CODECS, MOST_EXTENSIONS, MOST_SSRCS, MOST_FINGERPRINTS = 64, 32, 16, 8  # of one section
+MOST_CODECS, MOST_EXTENSIONS, MOST_SSRCS, MOST_FINGERPRINTS = 40, 32, 32, 8  # of one section
 SMALLEST_MESSAGE = 16_384  # bytes that a data channel must take; an alert has some 500
-# aiortc keeps a codec's number only if it is 96 to 127, RFC 3551's dynamic ones; 35 to 63 are RFC 5761's.
-_RENUMBERED = range(35, 96)
 
 _UFRAG, _PASSWORD = re.compile(r"[A-Za-z0-9+/]{4,256}"), re.compile(r"[A-Za-z0-9+/]{22,256}")  # RFC 8839, 5.4
 _DIGESTS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}  # bytes; what aiortc can compare
-_FORMAT_LINE = re.compile(r"a=(?:rtpmap|fmtp|rtcp-fb):(\d{1,3})(?:\s|$)")
 
 
 def check_offer(body: bytes, *, video_from_client: bool) -> str:
@@ -45,8 +33,8 @@ def check_offer(body: bytes, *, video_from_client: bool) -> str:
     Raises Refused with 400 for what is no sound SDP, 413 for too much, 422 for what the relay cannot do
     (RFC 9725, section 4.2).
     """
-    lines = _clean(lines_of(body, OFFER_BYTES))
-    text = "\r\n".join(lines) + "\r\n"
+    lines = lines_of(body, OFFER_BYTES)
+    text = "\r\n".join(clean(lines)) + "\r\n"
     try:
         description = SessionDescription.parse(text)
         for media in description.media:
@@ -59,7 +47,7 @@ def check_offer(body: bytes, *, video_from_client: bool) -> str:
         if media.kind == "application":
             _check_data(media)
         else:
-            _check_rtp(media)
+            _check_rtp(media, lines)
     video = next(media for media in description.media if media.kind == "video")
     wanted = ("sendonly", "sendrecv") if video_from_client else ("recvonly", "sendrecv")
     if video.direction not in wanted:
@@ -96,46 +84,6 @@ def lift_bitrate(
         if match and match[1] in codecs:
             lifted.insert(index + 1, f"a=fmtp:{match[1]} {rates}")
     return "\r\n".join(lifted) + "\r\n"
-
-
-def _clean(lines: list[str]) -> list[str]:
-    """Without what is of no use, and with each section's direction spelt out. Raises Refused."""
-    if lines[0] != "v=0":
-        raise Refused(400, "the SDP does not begin with v=0")
-    first = next((i for i, line in enumerate(lines) if line.startswith("m=")), len(lines))
-    default = next((line for line in lines[:first] if _is_direction(line)), "a=sendrecv")
-    kept: list[str] = [line for line in lines[:first] if not line.startswith("a=candidate:")]
-    count = 0
-    for section in _sections(lines[first:]):
-        kept.append(section[0])
-        for line in section[1:]:
-            match = _FORMAT_LINE.match(line)
-            if line.startswith("a=candidate:"):
-                candidate = usable(line[12:])
-                if candidate and count < MOST_CANDIDATES:
-                    count += 1
-                    kept.append(f"a=candidate:{candidate}")
-            elif line != "a=end-of-candidates" and not (match and int(match[1]) in _RENUMBERED):
-                kept.append(line)
-        if not any(_is_direction(line) for line in section):
-            kept.append(default)
-    return kept
-
-
-def _is_direction(line: str) -> bool:
-    return line.startswith("a=") and line[2:] in DIRECTIONS
-
-
-def _sections(lines: list[str]) -> Iterator[list[str]]:
-    """The m= sections, each with its lines."""
-    section: list[str] = []
-    for line in lines:
-        if line.startswith("m=") and section:
-            yield section
-            section = []
-        section.append(line)
-    if section:
-        yield section
 
 
 def _check_sections(description: SessionDescription) -> None:
@@ -190,7 +138,7 @@ def _check_data(media: MediaDescription) -> None:
         raise Refused(422, f"the data channel has to take messages of {SMALLEST_MESSAGE} bytes")
 
 
-def _check_rtp(media: MediaDescription) -> None:
+def _check_rtp(media: MediaDescription, lines: list[str]) -> None:
     """Codecs, header extensions and sources of a video or sound section."""
     name, codecs = media.kind, media.rtp.codecs
     if not media.rtcp_mux:
@@ -210,10 +158,9 @@ def _check_rtp(media: MediaDescription) -> None:
         common = find_common_codecs(CODECS[name], codecs)
     except Exception as error:
         raise Refused(400, f"the {name} section's a=fmtp cannot be ({type(error).__name__})") from None
-    spoken = {codec.name.lower() for codec in common if not is_rtx(codec)}
-    if not spoken & ({"vp8", "h264"} if name == "video" else {"opus"}):
-        offered = ", ".join(sorted({codec.name[:20] for codec in codecs})) or "nothing"
+    if not any(codec.name.lower() in SPOKEN[name] and not is_rtx(codec) for codec in common):
+        offered = ", ".join(codec_names(lines, name)) or "nothing"
         needed = "VP8, or H.264 baseline with packetization-mode=1" if name == "video" else "Opus"
         raise Refused(
-            422, f"no {name} codec that the relay speaks: offered are {offered}; needed is {needed}"
+            422, f"no {name} codec that the relay speaks: offered are {offered[:100]}; needed is {needed}"
         )
