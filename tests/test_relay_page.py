@@ -175,6 +175,8 @@ def test_after_a_restart_of_the_relay_everything_comes_back(browser: Any) -> Non
         visit.join("lasting")
         first.process.kill()
         assert visit.shows("#relay", "Not connected")
+        assert visit.shows("#state", "NO SIGNAL")
+        assert visit.until(lambda: visit.page.locator("#video.stale").count() == 1)
         with RelayProcess(*port):
             assert visit.shows("#relay", "Connected")
             assert visit.shows("#streams", "lasting", LOOPS)
@@ -217,6 +219,29 @@ def test_candidates_that_come_late_are_trickled(browser: Any, relay: RelayProces
         assert body.startswith("a=ice-ufrag:")
         assert "a=mid:0\r\n" in body
         assert "a=end-of-candidates" in body
+
+
+def test_alerts_that_a_restarted_relay_does_not_know_are_not_open(browser: Any, relay: RelayProcess) -> None:
+    with Visit(browser, relay.url) as visit:
+        ends = visit.page.evaluate(
+            """async () => {
+                const { Alerts } = await import("/assets/alerts.js");
+                const body = document.createElement("tbody");
+                const alerts = new Alerts(body);
+                const made = "2026-11-20T11:00:00Z";
+                const event = { stream: "a", track: 1, start: 3, peak: 0.9, wall_time: made };
+                alerts.add({ ...event, id: "one", phase: "opened", end: 4 });
+                alerts.add({ ...event, id: "two", phase: "opened", end: 4 });
+                alerts.add({ ...event, id: "two", phase: "closed", end: 9 });
+                alerts.add({ ...event, id: "three", phase: "opened", end: 4 });
+                alerts.replace([{ ...event, id: "three", phase: "updated", end: 5 }]);
+                alerts.draw();
+                return [alerts.open, ...[...body.rows].map((row) => row.querySelector(".end").innerText)];
+            }"""
+        )
+        assert ends[0] == 1
+        for end, words in zip(ends[1:], ("still open", "after 6.0 s", "not known"), strict=True):
+            assert words in end
 
 
 def test_events_are_cut_where_the_standard_says(browser: Any, relay: RelayProcess) -> None:

@@ -6,6 +6,7 @@ import { sign } from "./states.js";
 
 const MOST = 200; // alerts kept
 const SHOWN = 50; // rows
+const FORGOTTEN = "forgotten"; // of an alert whose relay was restarted
 
 export class Alerts {
   #body;
@@ -19,7 +20,7 @@ export class Alerts {
 
   /** How many are open now. */
   get open() {
-    return [...this.#alerts.values()].filter((alert) => alert.phase !== "closed").length;
+    return [...this.#alerts.values()].filter(isOpen).length;
   }
 
   get size() {
@@ -33,6 +34,13 @@ export class Alerts {
     this.#alerts.set(event.id, { ...event, began: known?.began ?? beganAt(event) });
     if (this.#alerts.size > MOST) this.#alerts.delete(this.#alerts.keys().next().value);
     return !known && event.phase !== "closed";
+  }
+
+  /** Take all that the relay remembers; of open alerts that it does not know (any more) nobody will tell the end. */
+  replace(events) {
+    for (const event of events) this.add(event);
+    const told = new Set(events.map(({ id }) => id));
+    for (const alert of this.#alerts.values()) if (isOpen(alert) && !told.has(alert.id)) alert.phase = FORGOTTEN;
   }
 
   /** Bring the table on the screen up to date. */
@@ -55,6 +63,8 @@ export class Alerts {
     }
   }
 }
+
+const isOpen = ({ phase }) => phase !== "closed" && phase !== FORGOTTEN;
 
 /** When an alert began by the wall clock: its event was made at `wall_time`, about when it had reached `end`. */
 function beganAt({ phase, wall_time: told, start, end }) {
@@ -87,7 +97,8 @@ function drawRow(row, { track, start, end, peak, phase, began }) {
   write(row.face, `face ${track}`);
   write(row.start, began ? clock(began) : at, began ? at : "");
   write(row.peak, percent(peak));
-  if (phase !== "closed") write(row.end, "still open", `${duration(lasted)} so far`);
+  if (phase === FORGOTTEN) write(row.end, "not known", "the relay was restarted");
+  else if (phase !== "closed") write(row.end, "still open", `${duration(lasted)} so far`);
   else if (began) write(row.end, clock(new Date(began.getTime() + lasted * 1000)), `after ${duration(lasted)}`);
   else write(row.end, `at ${duration(end)}`, `after ${duration(lasted)}`);
 }

@@ -1,29 +1,23 @@
 /** The page at `/call`: two people, each publishes to the relay and watches the other as the relay shows them. */
 
 import { cameraMissing, changeCamera, deviceChoice, openCamera, stopAll } from "./camera.js";
-import { Curve } from "./curve.js";
-import { byId, calmly, say, speak } from "./dom.js";
+import { byId, calmly, say } from "./dom.js";
 import { follow } from "./events.js";
-import { duration, rate } from "./format.js";
 import { access, getJson } from "./http.js";
+import { SILENCE, OtherPerson } from "./other.js";
 import { nameOf, personsOf, whyNot } from "./room.js";
-import { Scores } from "./scores.js";
-import { PHASE, publish, watch } from "./session.js";
-import { wordsOf } from "./stage.js";
-import { classOf, showChip } from "./states.js";
+import { PHASE, publish } from "./session.js";
+import { showChip } from "./states.js";
 import { tokenForm } from "./tokens.js";
 
 const LIST_EVERY = 5000; // ms between two looks at who is there; events tell it at once
 const EMPTY = "A call of two people: both see each other through the relay, with the verdict on the picture.";
 
 const seconds = () => performance.now() / 1000;
-const scores = new Scores();
-const curve = new Curve(byId("curve"), byId("curve-table"));
-const media = new MediaStream();
+const other = new OtherPerson();
 let camera = null; // the own MediaStream
 let sending = null; // the WHIP session
-let other = null; // {person, name, session} that is being watched
-let spokenState = "";
+let heardOwn = 0; // s, when the relay last spoke of the own picture
 
 const room = () => byId("room").value;
 const person = () => byId("person").value;
@@ -58,7 +52,7 @@ function show() {
 }
 
 function leave(words = "") {
-  unwatch();
+  other.leave();
   sending?.close();
   sending = null;
   stopAll(camera);
@@ -76,6 +70,7 @@ function onSending(phase, words) {
 /** The relay's word on the own picture, by the data channel of the WHIP session. */
 function onOwn(message) {
   if (message.type !== "scores" || !sending) return;
+  heardOwn = seconds();
   byId("own-verdict").hidden = false;
   showChip(byId("own-state"), message.state);
 }
@@ -90,79 +85,11 @@ const lookAround = calmly(async () => {
     return; // the next look tells
   }
   const others = personsOf(room(), names).filter((name) => name !== person());
-  if (!sending || (other && others.includes(other.person))) return;
-  unwatch();
-  if (others.length) watchPerson(others[0]);
+  if (!sending || others.includes(other.person)) return;
+  other.leave();
+  if (others.length) other.watch(others[0], nameOf(room(), others[0]));
   else say(byId("other-words"), `Waiting for somebody else to join ${room()}…`);
 }, 500);
-
-function watchPerson(who) {
-  const name = nameOf(room(), who);
-  const change = (phase, words) => onWatching(who, phase, words);
-  other = { person: who, name, session: null };
-  other.session = watch(name, "annotated", media, { change, message: onOther });
-  say(byId("other-heading"), who);
-  byId("other-screen").className = "screen";
-  drawOther();
-}
-
-function unwatch() {
-  other?.session.close();
-  other = null;
-  spokenState = "";
-  byId("other").srcObject = null;
-  say(byId("other-heading"), "The other person");
-  byId("other-screen").className = "screen idle";
-  for (const id of ["other-verdict", "figure", "hear"]) byId(id).hidden = true;
-  byId("other-words").hidden = false;
-}
-
-function onWatching(who, phase, words) {
-  const video = byId("other");
-  if (phase === PHASE.LIVE) play(video);
-  const told = {
-    [PHASE.CONNECTING]: `Connecting to ${who}…`,
-    [PHASE.WAITING]: `Waiting for ${who}: ${words}.`,
-    [PHASE.FAILED]: `${who} cannot be watched: ${words}.`,
-  }[phase];
-  if (told) say(byId("other-words"), told);
-  byId("other-words").hidden = phase === PHASE.LIVE;
-  video.classList.toggle("stale", phase !== PHASE.LIVE);
-}
-
-/** Browsers that want a gesture before they make a sound get a button for it. */
-async function play(video) {
-  video.srcObject = media;
-  video.muted = false;
-  try {
-    await video.play();
-  } catch {
-    video.muted = true;
-    video.play().catch(() => {});
-    byId("hear").hidden = false;
-  }
-}
-
-/** The relay's word on the other, by the data channel of the WHEP session. */
-function onOther(message) {
-  if (message.type !== "scores" || message.stream !== other?.name) return;
-  scores.add(message, seconds());
-  byId("other-verdict").hidden = byId("figure").hidden = false;
-  showChip(byId("other-state"), message.state);
-  byId("other-screen").className = `screen ${classOf(message.state)}`;
-  say(byId("other-facts"), `analysed ${rate(message.fps)} · age ${duration(message.age)}`);
-  drawOther();
-  if (message.state === spokenState) return;
-  spokenState = message.state;
-  speak(`${other.person}: ${message.state}`);
-}
-
-const drawOther = calmly(() => {
-  if (!other) return;
-  const samples = scores.of(other.name);
-  say(byId("other-score"), samples.length ? wordsOf(samples.at(-1)) : "");
-  curve.draw(samples, seconds());
-}, 200);
 
 function frame(words) {
   const on = sending !== null;
@@ -209,10 +136,6 @@ byId("camera").addEventListener("change", async () => {
     say(byId("own-words"), error.message);
   }
 });
-byId("hear").addEventListener("click", () => {
-  byId("other").muted = false;
-  byId("hear").hidden = true;
-});
 toggle("mute", () => camera?.getAudioTracks() ?? []);
 toggle("unseen", () => camera?.getVideoTracks() ?? []);
 tokenForm(byId("token"));
@@ -221,22 +144,20 @@ follow("/api/events", {
   opened: () => {
     relay("live", "Connected");
     sending?.hurry();
-    other?.session.hurry();
+    other.hurry();
     lookAround();
   },
   closed: (words) => relay("waiting", `Not connected: ${words}`),
   message: ({ type, stream, event }) => {
     if (type !== "stream" || !stream.startsWith(`${room()}.`)) return;
-    if (event === "live" && stream === other?.name) other.session.hurry();
-    if (event === "ended" && stream === other?.name) {
-      other.session.rest();
-      unwatch();
-    }
+    if (stream === other.name && event === "live") other.hurry();
+    if (stream === other.name && event === "ended") other.gone();
     lookAround();
   },
 });
 access.addEventListener("given", lookAround);
 setInterval(lookAround, LIST_EVERY);
-setInterval(() => drawOther(), 1000);
-setInterval(() => other && curve.tell(scores.of(other.name), seconds()), 5000);
+setInterval(() => {
+  if (seconds() - heardOwn > SILENCE) byId("own-verdict").hidden = true;
+}, 1000);
 addEventListener("pagehide", () => leave());

@@ -109,7 +109,7 @@ async function opened() {
   stage.hurry();
   own.hurry();
   try {
-    for (const alert of await getJson("watch", "/api/alerts")) alerts.add(alert);
+    alerts.replace(await getJson("watch", "/api/alerts"));
     draw();
   } catch {
     // the next connection asks again
@@ -127,7 +127,11 @@ for (const state of [...STATES, NO_SIGNAL]) {
 tokenForm(byId("token"));
 follow("/api/events", {
   opened,
-  closed: (words) => relay("waiting", `Not connected: ${words}`),
+  closed: (words) => {
+    relay("waiting", `Not connected: ${words}`);
+    streams.silence();
+    draw();
+  },
   message: onMessage,
 });
 access.addEventListener("given", refresh);

@@ -3,6 +3,7 @@
 import { Curve } from "./curve.js";
 import { byId, say } from "./dom.js";
 import { count, duration, percent, rate } from "./format.js";
+import { Freshness } from "./freshness.js";
 import { PHASE, watch } from "./session.js";
 import { NO_SIGNAL, classOf, showChip } from "./states.js";
 import { origin } from "./streams.js";
@@ -13,6 +14,7 @@ export class Stage {
   #video = byId("video");
   #curve = new Curve(byId("curve"), byId("curve-table"));
   #media = new MediaStream();
+  #fresh = new Freshness(this.#video);
   #session = null;
   #changed;
   #phase = PHASE.ENDED;
@@ -70,8 +72,9 @@ export class Stage {
     showChip(byId("state"), state);
     byId("screen").className = `screen ${classOf(state)}`;
     say(byId("state-words"), lost ? (stream?.note ?? "") : wordsOf(samples.at(-1)));
-    say(byId("stage-facts"), stream ? factsOf(stream).join(" · ") : "");
+    say(byId("stage-facts"), lost ? "" : factsOf(stream).join(" · "));
     this.#curve.draw(samples, now);
+    if (this.#phase === PHASE.LIVE) this.#words();
   }
 
   /** Bring the words beside the curve up to date. */
@@ -95,6 +98,7 @@ export class Stage {
   #onPhase(phase, words) {
     this.#phase = phase;
     if (phase === PHASE.LIVE) {
+      this.#fresh.reset();
       this.#video.srcObject = this.#media;
       this.#video.play().catch(() => {});
     }
@@ -103,16 +107,18 @@ export class Stage {
 
   #words(reason = "") {
     const waits = reason.length ? `Waiting for ${this.name}: ${reason}.` : `Waiting for ${this.name}.`;
+    const still = this.#fresh.still;
+    const first = `Waiting for the first picture of ${this.name}…`;
     const told = {
       [PHASE.CONNECTING]: `Connecting to ${this.name}…`,
-      [PHASE.LIVE]: this.#video.readyState < 2 ? `Waiting for the first picture of ${this.name}…` : "",
+      [PHASE.LIVE]: this.#video.readyState < 2 ? first : still && "No new picture comes.",
       [PHASE.WAITING]: waits,
       [PHASE.FAILED]: `${this.name} cannot be watched: ${reason}.`,
       [PHASE.ENDED]: EMPTY,
     }[this.#phase];
-    say(byId("screen-words"), this.name ? told : EMPTY);
-    byId("screen-words").hidden = this.name !== "" && told === "";
-    this.#video.classList.toggle("stale", this.#phase !== PHASE.LIVE);
+    say(byId("screen-words"), this.name ? told || "" : EMPTY);
+    byId("screen-words").hidden = this.name !== "" && !told;
+    this.#video.classList.toggle("stale", this.#phase !== PHASE.LIVE || still > 0);
   }
 
   #frame() {

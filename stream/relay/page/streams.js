@@ -36,6 +36,13 @@ export class Streams {
     return true;
   }
 
+  /** Nobody tells how they do any more. */
+  silence() {
+    for (const stream of this.#streams.values()) {
+      Object.assign(stream, { connected: false, note: "no word from the relay" });
+    }
+  }
+
   /** Mark the one that is being watched. */
   mark(name) {
     this.#watched = name;
