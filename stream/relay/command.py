@@ -20,6 +20,7 @@ from stream.relay.doorway import serving
 from stream.relay.events import Hub
 from stream.relay.ice import IceServers
 from stream.relay.limits import Bounds, Limits
+from stream.relay.memory import few_heaps
 from stream.relay.registry import Analysis, Registry
 from stream.relay.settings import RelaySettings, access_of, is_loopback
 from stream.relay.sink import HubSink
@@ -37,6 +38,7 @@ def relay(settings: RelaySettings) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit code. Raises a FacewitnessError."""
     logs.set_up(settings.log, settings.quiet)
     sys.setswitchinterval(SWITCH)
+    few_heaps()
     access = access_of(
         settings.host,
         {
