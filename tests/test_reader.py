@@ -273,7 +273,8 @@ def test_a_played_file_ends_badly_after_its_last_frame(tmp_path: Path) -> None:
 
 # No main guard, and a main program that must not be imported again.
 _SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
 sys.path.insert(0, {root!r})
 print("main", flush=True)
 from stream.reader import LiveReader
