@@ -1,5 +1,6 @@
 """What can be followed while it runs: a status line for live sources, a bar for files, the score log."""
 
+import contextlib
 import json
 import logging
 import queue
@@ -143,4 +144,5 @@ class ScoreLog:
         """Write what is queued, within a bounded time, and close."""
         self._writer.close()
         if self._stream is not sys.stdout:
-            self._stream.close()
+            with contextlib.suppress(OSError):  # its reader went with lines still in the buffer: told already
+                self._stream.close()

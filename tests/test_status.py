@@ -1,5 +1,6 @@
 """The status line and the score log: what a terminal shows, and a log that never holds up the pump."""
 
+import contextlib
 import io
 import json
 import os
@@ -72,15 +73,30 @@ def test_a_path_that_cannot_be_written_is_told(tmp_path):
 
 def test_an_unread_pipe_drops_lines_and_does_not_wait():
     reading, writing = os.pipe()
-    with os.fdopen(writing, "w") as stream:
-        writer = _Writer(stream, wait=False)
-        begin = time.monotonic()
-        for _ in range(30_000):
-            writer.write("x" * 99 + "\n")
-        assert time.monotonic() - begin < 5
-        assert writer.dropped > 10_000
-        os.close(reading)  # the reader goes: what is left is thrown away, not raised
-        writer.close()
+    stream = os.fdopen(writing, "w")
+    writer = _Writer(stream, wait=False)
+    begin = time.monotonic()
+    for _ in range(30_000):
+        writer.write("x" * 99 + "\n")
+    assert time.monotonic() - begin < 5
+    assert writer.dropped > 10_000
+    os.close(reading)  # the reader goes: what is left is thrown away, not raised
+    writer.close()
+    with contextlib.suppress(BrokenPipeError):  # what the stream itself still held
+        stream.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+def test_a_reader_of_the_scores_that_goes_is_no_error(tmp_path):
+    pipe = tmp_path / "scores"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    scores = ScoreLog(str(pipe), wait=False)
+    for _ in range(3000):
+        scores._writer.write("x" * 99 + "\n")
+    time.sleep(0.2)  # the pipe is full, and the writer waits with lines in its buffer
+    os.close(reading)
+    scores.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
