@@ -48,8 +48,8 @@ class Effort:
 class Rules:
     """When the machine counts as full and as calm. Times in s."""
 
-    late: float = 0.15  # age above which a stream is late: what the overlay may have at most
-    fresh: float = 0.08  # age below which it has room
+    late: float = 0.1  # mean age above which a stream is late: one frame in twenty nears 150 ms then
+    fresh: float = 0.06  # below which it has room
     working: float = 0.9  # busy share above which a pump cannot keep up
     resting: float = 0.7  # below which it has room
     hot: float = 0.9  # CPU share at which one late stream is enough

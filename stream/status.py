@@ -163,10 +163,10 @@ def _face(quality: Quality | None) -> dict[str, float | None]:
 class ScoreLog:
     """Every new score as a JSON line, schema 1; `see` makes it."""
 
-    def __init__(self, path: str, wait: bool) -> None:
-        """path: a file to write anew, or "-" for stdout. Raises OutputError if it cannot be opened."""
+    def __init__(self, path: str, wait: bool, append: bool = False) -> None:
+        """path: a file to write anew (append: to go on with), or "-" for stdout. Raises OutputError."""
         try:
-            self._stream = sys.stdout if path == "-" else open(path, "w", encoding="utf-8")  # noqa: SIM115
+            self._stream = sys.stdout if path == "-" else open(path, "a" if append else "w", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"scores {path}: {error.strerror or error}") from None
         self._writer = _Writer(self._stream, wait)

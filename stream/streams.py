@@ -1,10 +1,12 @@
 """Many streams in one process: starts, stops and alters them, and shares the machine out."""
 
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream.config import Settings
@@ -54,6 +56,7 @@ class Streams:
         self._streams: list[WatchedStream] = []  # not yet begun, running, or ending
         self._outlets: dict[WatchedStream, Outlet] = {}
         self._next: list[_Ready] = []
+        self._opened: set[str] = set()  # names of all that ever was
         self._governor, self._processor = Governor(), ProcessorLoad()
         self._started = self._decided = time.monotonic()  # s, when it was done last
         self.first_error: Exception | None = None  # that ended a stream
@@ -155,11 +158,15 @@ class Streams:
 
     def _open(self, ready: _Ready) -> None:
         """Open what is the stream's own. Raises a FacewitnessError."""
+        settings, again = ready.settings, ready.settings.name in self._opened
+        if again and settings.record is not None:  # what was recorded before an edit stays
+            settings = replace(settings, record=free_place(settings.record))
         try:
-            stream = WatchedStream(ready.settings, ready.networks, ready.outlet, self._page)
+            stream = WatchedStream(settings, ready.networks, ready.outlet, self._page, again=again)
         except FacewitnessError:
             ready.outlet.close()
             raise
+        self._opened.add(stream.name)
         self._streams.append(stream)
         self._outlets[stream] = ready.outlet
 
@@ -218,3 +225,10 @@ class Streams:
             log.warning("the machine is full: frames are left out, evenly by priority")
         elif before is not None and self._governor.level is None:
             log.info("the machine has room again: all frames are analysed")
+
+
+def free_place(path: str) -> str:
+    """The path, or with the first number at its name's end that makes it one where nothing is."""
+    first = Path(path)
+    numbered = (first.with_stem(f"{first.stem}-{i}") for i in itertools.count(2))
+    return next(str(place) for place in itertools.chain((first,), numbered) if not place.exists())

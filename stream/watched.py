@@ -60,8 +60,9 @@ class WatchedStream:
         outlet: Outlet,
         page: "Page | None" = None,
         observers: Sequence[Observer] = (),
+        again: bool = False,
     ) -> None:
-        """Open its outputs; nothing is read yet. settings: with its name.
+        """Open its outputs; nothing is read yet. settings: with its name. again: its score log goes on.
 
         Raises ConfigError, OutputError, UnknownScheme, NoDisplay; then nothing is left open.
         """
@@ -79,7 +80,7 @@ class WatchedStream:
         limits = thresholds_of(card.thresholds, settings)
         health = Health(self.label, networks.provider, not self.live, 0.0, None, 0, 0)
         with contextlib.ExitStack() as stack:
-            seeing = [*observers, *self._score_log(stack)]
+            seeing = [*observers, *self._score_log(stack, again)]
             outlets = [outlet]
             if page is not None:
                 self._served = page.add(self.name, health, networks.label)
@@ -212,10 +213,10 @@ class WatchedStream:
             self.error = error
             log.exception("%s: an error in this program ended the stream", self.name)
 
-    def _score_log(self, stack: contextlib.ExitStack) -> list[Observer]:
+    def _score_log(self, stack: contextlib.ExitStack, again: bool) -> list[Observer]:
         if not self.settings.scores:
             return []
-        scores = ScoreLog(self.settings.scores, wait=not self.live)
+        scores = ScoreLog(self.settings.scores, wait=not self.live, append=again)
         stack.callback(scores.close)
         return [scores]
 
