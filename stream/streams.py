@@ -111,7 +111,7 @@ class Streams:
         try:
             ready = self._prepare(changed)
         except FacewitnessError as error:
-            log.error("%s; nothing is changed", error)
+            log.error("%s: %s; nothing is changed", plan.file, error)
             return
         for name in [*gone, *(settings.name for settings in changed)]:
             self._dismiss(name)
@@ -148,9 +148,12 @@ class Streams:
         with contextlib.ExitStack() as stack:
             ready = []
             for settings in wanted:
-                find(settings.source)
-                networks = self._networks.get(settings.model, settings.min_face)
-                outlet = self._sinks.outlet(settings.alert, sink_options(settings))
+                try:
+                    find(settings.source)
+                    networks = self._networks.get(settings.model, settings.min_face)
+                    outlet = self._sinks.outlet(settings.alert, sink_options(settings))
+                except FacewitnessError as error:
+                    raise type(error)(f"{settings.name}: {error}") from None
                 stack.callback(outlet.close)
                 ready.append(_Ready(settings, networks, outlet, until))
             stack.pop_all()
