@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK = 0.1  # s between two rounds; signals are noticed as soon
-SPACING = 0.05  # s between two starts: fifty decoders that load at once would all be late
+TICK = (
+    0.1  # s between two rounds, each of which starts one stream: a reader needs 0.15 s of processor to begin
+)
 GOVERN = 1.0  # s between two decisions about effort
 END = 10.0  # s for all streams to end
 REPLACE = 15.0  # s that an altered stream may take to end before its successor starts regardless
@@ -45,7 +46,14 @@ class _Ready:
 class Streams:
     """All streams of the process. Everything here runs in the main thread; each stream in its own."""
 
-    def __init__(self, plan: Plan, networks: NetworkPool, sinks: SinkPool, page: "Page | None") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        networks: NetworkPool,
+        sinks: SinkPool,
+        page: "Page | None" = None,
+        governor: Governor | None = None,
+    ) -> None:
         """Open all that the plan names; nothing is read yet. The pools and the page stay the caller's.
 
         Raises a FacewitnessError where a model, a sink, an output or a scheme cannot be.
@@ -57,8 +65,8 @@ class Streams:
         self._outlets: dict[WatchedStream, Outlet] = {}
         self._next: list[_Ready] = []
         self._opened: set[str] = set()  # names of all that ever was
-        self._governor, self._processor = Governor(), ProcessorLoad()
-        self._started = self._decided = time.monotonic()  # s, when it was done last
+        self._governor, self._processor = governor or Governor(), ProcessorLoad()
+        self._decided = time.monotonic()  # s, when effort was decided last
         self.first_error: Exception | None = None  # that ended a stream
         self.summaries: dict[str, dict[str, Any]] = {}  # by name, of streams that have ended
         try:
@@ -95,10 +103,9 @@ class Streams:
             if now >= ready.until or not any(each.name == ready.settings.name for each in self._streams):
                 self._next.remove(ready)
                 self._open_late(ready)
-        waiting = [each for each in self._streams if not each.begun]
-        if waiting and now - self._started >= SPACING:
-            self._started = now
-            self._start(waiting[0])
+        waiting = next((each for each in self._streams if not each.begun), None)
+        if waiting is not None:
+            self._start(waiting)
         if now - self._decided >= GOVERN:
             self._govern(now - self._decided)
             self._decided = now

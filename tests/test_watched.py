@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from export.detector import Detector
 from stream.config import Settings
 from stream.errors import OutputError
+from stream.governor import Effort, Governor, Rules
 from stream.networks import NetworkPool
 from stream.sinks import SinkOptions
 from stream.sinks.pool import SinkPool
@@ -55,7 +57,7 @@ def settings(clip: Path, name: str, **more) -> Settings:
 def test_an_analysis_that_raises_ends_its_stream_alone(clip):
     plan = Plan((settings(clip, "broken", min_face=99), settings(clip, "sound"), settings(clip, "other")))
     sinks = SinkPool()
-    streams = Streams(plan, HalfBroken(CPU, 1), sinks, None)
+    streams = Streams(plan, HalfBroken(CPU, 1), sinks)
     streams.run(lambda: False)
     sinks.close()
     assert isinstance(streams.first_error, MemoryError)
@@ -64,12 +66,79 @@ def test_an_analysis_that_raises_ends_its_stream_alone(clip):
     assert frames["broken"] < 45
 
 
+class Slow:
+    """Real face networks on a machine that a test can fill."""
+
+    def __init__(self, faces) -> None:
+        self._faces, self.delay = faces, 0.05
+
+    def detect(self, image):
+        time.sleep(self.delay)
+        return self._faces.detect(image)
+
+    def refine(self, image, boxes):
+        time.sleep(self.delay)
+        return self._faces.refine(image, boxes)
+
+
+class Filled(NetworkPool):
+    faces: Slow
+
+    def get(self, model, min_face):
+        networks = super().get(model, min_face)
+        if not hasattr(self, "faces"):
+            self.faces = Slow(networks.faces)
+        return dataclasses.replace(networks, faces=self.faces)
+
+
+def test_a_full_machine_lowers_all_rates_says_so_and_recovers(tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("stream.streams.GOVERN", 0.3)
+    long = clips.write_clip(tmp_path / "long.mp4", clips.portraits(900, step=0), gop=30)
+    names = {"a": 1.0, "b": 1.0, "first": 2.0}
+    plan = Plan(tuple(settings(long, name, realtime=True, priority=p) for name, p in names.items()), "x.toml")
+    networks, sinks, now = Filled(CPU, 1), SinkPool(), time.monotonic
+    quick = Rules(alarm=0.6, patience=0.6, rise=5.0, cool=1.1)
+    streams = Streams(plan, networks, sinks, governor=Governor(quick))
+    running = {stream.name: stream for stream in streams._streams}
+
+    def until(condition, seconds: float = 20) -> bool:
+        return wait_for(lambda: streams.step(now()) or condition(), seconds)
+
+    try:
+        assert until(lambda: "the machine is full" in caplog.text), {n: s.load() for n, s in running.items()}
+        assert until(lambda: all(s.health().note.startswith("analysing") for s in running.values()))
+        rates = {name: stream.pump.rate for name, stream in running.items()}
+        assert rates["a"] == rates["b"]
+        assert rates["first"] >= rates["a"]
+        assert running["a"]._tracker.stretch > 1
+        networks.faces.delay = 0.0
+        assert until(lambda: "has room again" in caplog.text), {n: s.load() for n, s in running.items()}
+        assert until(lambda: not any(stream.health().note for stream in running.values()))
+    finally:
+        streams.close()
+        sinks.close()
+
+
+def test_a_rate_that_was_asked_for_holds_under_any_effort(clip):
+    sinks = SinkPool()
+    outlet = sinks.outlet((), SinkOptions())
+    stream = WatchedStream(
+        settings(clip, "a", analysis_rate=5.0), NetworkPool(CPU, 1).get("detector", 60), outlet
+    )
+    assert stream.pump.rate == 5
+    for rate, expected in ((20.0, 5), (4.0, 4), (None, 5)):
+        stream.apply(Effort(rate))
+        assert stream.pump.rate == expected
+    stream.discard()
+
+
 def test_an_edit_loses_no_recording_and_no_scores(clip, tmp_path):
     outputs = {"record": str(tmp_path / "a.mp4"), "scores": str(tmp_path / "a.jsonl")}
     first = settings(clip, "a", realtime=True, **outputs)
     keeps = settings(clip, "b", realtime=True)
     sinks, now = SinkPool(), time.monotonic
-    streams = Streams(Plan((first, keeps), "x.toml"), NetworkPool(CPU, 1), sinks, None)
+    streams = Streams(Plan((first, keeps), "x.toml"), NetworkPool(CPU, 1), sinks)
     try:
         assert wait_for(lambda: streams.step(now()) or (tmp_path / "a.mp4").exists(), 20)
         streams.take_up(Plan((dataclasses.replace(first, min_face=40), keeps), "x.toml"))
@@ -93,7 +162,7 @@ def test_an_output_that_cannot_be_leaves_nothing_open(clip, tmp_path):
     networks, sinks = NetworkPool(CPU, 1), SinkPool()
     bad = settings(clip, "bad", record=str(tmp_path / "none" / "x.mp4"))
     with pytest.raises(OutputError):
-        Streams(Plan((settings(clip, "good"), bad)), networks, sinks, None)
+        Streams(Plan((settings(clip, "good"), bad)), networks, sinks)
     outlet = sinks.outlet((), SinkOptions())
     with pytest.raises(OutputError):
         WatchedStream(bad, networks.get("detector", 60), outlet)
