@@ -49,11 +49,10 @@ class Rules:
     """When the machine counts as full and as calm. Times in s."""
 
     late: float = 0.1  # mean age above which a stream is late: one frame in twenty nears 150 ms then
-    fresh: float = 0.06  # below which it has room
     working: float = 0.9  # busy share above which a pump cannot keep up
     resting: float = 0.7  # below which it has room
-    hot: float = 0.9  # CPU share at which one late stream is enough
-    cool: float = 0.8  # below which there is room
+    hot: float = 0.85  # CPU share above which one late stream is enough
+    cool: float = 0.7  # below which there is room
     alarm: float = 2.0  # full for so long before the level falls, and between two falls
     patience: float = 5.0  # calm for so long before it rises
     longest: float = 60.0  # patience at most
@@ -125,18 +124,19 @@ class Governor:
 
 
 def is_full(live: Sequence[Load], cpu: float, rules: Rules) -> bool:
-    """Whether more than half of the streams are late, or one and the CPU has nothing left.
+    """Whether more than half of the pumps cannot keep up, or one stream is late and the CPU has nothing left.
 
-    One slow stream alone (a huge picture, say) is its own affair.
+    One slow stream alone (a huge picture, say) is its own affair. Age alone is no reason: an accelerator's
+    latency or other programs make it too, and leaving frames out would not lower it.
     """
-    late = sum(load.busy > rules.working or (load.age or 0.0) > rules.late for load in live)
-    return 2 * late > len(live) or (late > 0 and cpu > rules.hot)
+    behind = sum(load.busy > rules.working for load in live)
+    late = behind or any((load.age or 0.0) > rules.late for load in live)
+    return 2 * behind > len(live) or (bool(late) and cpu > rules.hot)
 
 
 def is_calm(live: Sequence[Load], cpu: float, rules: Rules) -> bool:
-    """Whether there is room for more: the middle stream is fresh and rests, and so does the CPU."""
-    age, busy = median(load.age or 0.0 for load in live), median(load.busy for load in live)
-    return age < rules.fresh and busy < rules.resting and cpu < rules.cool
+    """Whether there is room for more: the middle one of the pumps rests, and so does the CPU."""
+    return median(load.busy for load in live) < rules.resting and cpu < rules.cool
 
 
 def effort(load: Load, level: float | None, rules: Rules) -> Effort:

@@ -48,7 +48,12 @@ def _ticks(process: int) -> int:
     return 0
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
+def _cores() -> float:
+    """How many this process may use: those that it is bound to, and no more than its control group allows."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # not Linux, another version of cgroups, or "max": no limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        return max(min(bound, int(quota) / int(period)), 0.1)
+    return bound

@@ -149,6 +149,13 @@ def test_one_slow_stream_is_its_own_affair():
     assert is_full([slow, *quick], 0.95, RULES)
 
 
+def test_age_that_is_not_our_doing_is_no_reason_to_look_less():
+    far = [Load(str(i), 30, 0.4, 0.3) for i in range(3)]
+    assert not is_full(far, 0.4, RULES)
+    assert is_calm(far, 0.4, RULES)
+    assert is_full(far, 0.9, RULES)
+
+
 def test_streams_that_go_leave_no_limit_behind():
     machine = Machine(30, 1, 1)
     machine.run(30)
