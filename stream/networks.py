@@ -9,10 +9,13 @@ from export import find_model
 from export.detector import Detector, open_detector
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
+from export.session import CPU
 from stream.analysis import Scorer
 from stream.errors import ModelError, ProviderError
 from stream.faces import FaceDetector
+from stream.processor_load import cores
 from stream.providers import short
+from stream.work import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Networks:
     faces: FaceDetector
     providers: tuple[str, ...]  # onnxruntime's names, the first is what runs
     sha256: str  # of the detector's file
+    turns: Turns | None = None  # of the pumps that look through them; None: all work at once
 
     @property
     def label(self) -> str:
@@ -41,6 +45,9 @@ class NetworkPool:
     def __init__(self, providers: tuple[str, ...], threads: int) -> None:
         """providers: onnxruntime's names. threads: of each network."""
         self._providers, self._threads = providers, threads
+        # On the CPU more pumps at work than cores gain nothing; an accelerator wants as many as there are.
+        alone = providers[0] == CPU
+        self._turns = Turns(max(int(cores()), 1)) if alone else None
         self._detectors: dict[Path, Detector] = {}
         self._faces: FaceDetector | None = None
 
@@ -62,7 +69,7 @@ class NetworkPool:
         faces = copy.copy(self._faces)
         faces.min_face = min_face
         detector = self._detectors[path]
-        return Networks(detector, faces, self._providers, detector.sha256)
+        return Networks(detector, faces, self._providers, detector.sha256, self._turns)
 
     def keep(self, models: Iterable[str]) -> None:
         """Let go of the detectors that are none of these; they are freed with their last stream."""

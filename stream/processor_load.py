@@ -11,7 +11,7 @@ class ProcessorLoad:
     """The share of the cores that this process may run on, since it was asked last."""
 
     def __init__(self) -> None:
-        self._cores = _cores()
+        self._cores = cores()
         self._when, self._spent = time.monotonic(), spent()
 
     def share(self) -> float:
@@ -48,7 +48,7 @@ def _ticks(process: int) -> int:
     return 0
 
 
-def _cores() -> float:
+def cores() -> float:
     """How many this process may use: those that it is bound to, and no more than its control group allows."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(

@@ -1,11 +1,12 @@
 """The pump: turns frames into results and hands them on. Nothing that it feeds can make it wait."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from stream.overlay import draw
 from stream.values import Alert, Frame, Health, Result, State
 from stream.views import View
 from stream.window import Pacer
+from stream.work import Turns, Work
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +40,6 @@ class Outlet(Protocol):
 
     def submit(self, alert: Alert) -> None:
         """Queue one event; never blocks, never raises."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What a pump has done since it began. Its thread writes; others may read at any time."""
-
-    frames: int = 0  # analysed
-    busy: float = 0.0  # s
-    ages: float = 0.0  # s from capture to overlay, the sum over all frames
-    begun: float | None = None  # s, monotonic, when the frame in work was taken
-
-    def busy_until(self, now: float) -> float:
-        """s of work, the frame in work included: one that never ends counts too."""
-        begun = self.begun
-        return self.busy + (0.0 if begun is None else max(now - begun, 0.0))
 
 
 class LiveFrames(Protocol):
@@ -102,7 +89,8 @@ class Pump:
         self.note = ""  # told while pictures come; the governor's
         self._rate: float | None = None
         self._pacer: Pacer | None = None
-        self._spared = 0  # live frames that the rate left out
+        self.turns: Turns | None = None  # shared with other pumps
+        self._spared = 0  # live frames that were taken and left out
         self._recent: deque[float] = deque(maxlen=600)  # s, when frames were analysed
         self._last: Result | None = None
         self._states: dict[int, State] = {}
@@ -148,10 +136,9 @@ class Pump:
                 raise
             if frame is not None and self._spares(frame):
                 continue
-            dropped = reader.dropped + self._spared
-            self._meter.counts["frames"], self._meter.counts["dropped"] = reader.frames, dropped
+            self._count(reader)
             if frame is not None:
-                self._one(frame, reader.frames, dropped, frame.captured)
+                self._live(frame, reader)
             elif reader.finished:
                 return
             elif time.monotonic() - idle >= _IDLE_DRAW:
@@ -171,16 +158,23 @@ class Pump:
         self._spared += spared
         return spared
 
-    def _one(self, frame: Frame, frames: int, dropped: int, captured: float | None) -> None:
-        self.work.begun = begun = time.monotonic()
-        try:
-            self._analyse(frame, frames, dropped, captured)
-        finally:
-            self.work.begun = None
-            self.work.busy += time.monotonic() - begun
-            self.work.frames += 1
+    def _live(self, frame: Frame, reader: LiveFrames) -> None:
+        with self.work.at_work(), self.turns.turn() if self.turns else contextlib.nullcontext():
+            newer = None
+            with contextlib.suppress(SourceError):  # it is raised again when the next frame is asked for
+                newer = reader.newest(0) if self.turns else None
+            self._spared += newer is not None
+            dropped = self._count(reader)
+            frame = newer or frame
+            self._one(frame, reader.frames, dropped, frame.captured)
 
-    def _analyse(self, frame: Frame, frames: int, dropped: int, captured: float | None) -> None:
+    def _count(self, reader: LiveFrames) -> int:
+        """Note what came and what nobody will see; gives the latter."""
+        dropped = reader.dropped + self._spared
+        self._meter.counts["frames"], self._meter.counts["dropped"] = reader.frames, dropped
+        return dropped
+
+    def _one(self, frame: Frame, frames: int, dropped: int, captured: float | None) -> None:
         result = self._analysis.step(frame)
         self._send(result.alerts)
         self._tell(result)

@@ -95,7 +95,7 @@ class WatchedStream:
             self._analysis = Analysis(networks.detector, self._tracker, judge, self.meter)
             self.pump = Pump(self._analysis, _All(outlets), views, seeing, self.meter, health)
             self._open = stack.pop_all()
-        self.pump.rate = settings.analysis_rate
+        self.pump.rate, self.pump.turns = settings.analysis_rate, networks.turns
 
     def run(self) -> None:
         """Watch until the end, the duration's or `stop`'s; closes all. Raises what the source raises."""

@@ -4,10 +4,12 @@ import threading
 import time
 
 import numpy as np
+import pytest
 
 from stream.meter import Meter
-from stream.pump import Pump, Work
+from stream.pump import Pump
 from stream.values import Frame, Health, Result, State
+from stream.work import Turns, Work
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 HEALTH = Health("cam", "CPU", False, 0.0, None, 0, 0)
@@ -114,3 +116,65 @@ def test_work_tells_of_a_frame_that_never_ends():
     assert ours.work.busy_until(now + 5) < 5
     assert ours.work.frames == 1
     assert Work().busy_until(now) == 0
+
+
+class Crowd(Steps):
+    """Notes how many are in it at once."""
+
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def step(self, frame: Frame) -> Result:
+        with Crowd.lock:
+            Crowd.inside += 1
+            Crowd.most = max(Crowd.most, Crowd.inside)
+        time.sleep(0.002)
+        with Crowd.lock:
+            Crowd.inside -= 1
+        return super().step(frame)
+
+
+def test_no_more_pumps_work_at_once_than_there_are_turns():
+    turns, pumps = Turns(2), [pump(Crowd(), Seen())[0] for _ in range(6)]
+    for ours in pumps:
+        ours.turns = turns
+    threads = [threading.Thread(target=ours.run_live, args=(Script(20), None)) for ours in pumps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert Crowd.most == 2
+    assert all(ours.work.frames >= 10 for ours in pumps)  # of two frames that are there the newer is taken
+
+
+def test_what_was_overtaken_while_waiting_is_left_out_and_counted():
+    steps, seen = Steps(), Seen()
+    ours, meter = pump(steps, seen)
+    ours.turns = Turns(1)
+    ours.run_live(Script(40), None)
+    assert steps.times == [(i + 1) / 30 for i in range(0, 40, 2)]
+    assert meter.counts["dropped"] == seen.healths[-1].dropped == 20
+
+
+def test_a_turn_is_given_back_when_the_analysis_raises():
+    class Fails(Steps):
+        def step(self, frame: Frame) -> Result:
+            raise MemoryError
+
+    turns = Turns(1, longest=30)
+    for _ in range(2):
+        ours, _ = pump(Fails(), Seen())
+        ours.turns = turns
+        begin = time.monotonic()
+        with pytest.raises(MemoryError):
+            ours.run_live(Script(1), None)
+        assert time.monotonic() - begin < 10
+
+
+def test_an_analysis_that_hangs_does_not_keep_the_others_from_working():
+    turns = Turns(1, longest=0.05)
+    with turns.turn():
+        ours, _ = pump(Steps(), Seen())
+        ours.turns = turns
+        ours.run_live(Script(10), None)
+        assert ours.work.frames == 5
+        assert ours.work.busy >= 5 * 0.05
