@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SWITCH = 0.001  # s after which a thread of Python lets another in; many streams would feel the default, 5 ms
-
 
 def watch(flags: dict[str, Any], config: str | None) -> int:
     """Watch what flags and TOML file name, until it ends, a signal comes, or it gives up.
@@ -74,7 +72,6 @@ def _watch_one(settings: Settings, pool: NetworkPool) -> int:
 def _watch_many(plan: Plan, networks: NetworkPool, flags: dict[str, Any], version: Version | None) -> int:
     settings = plan.streams[0]
     few_heaps()
-    sys.setswitchinterval(SWITCH)
     with contextlib.ExitStack() as last, contextlib.ExitStack() as stack:
         sinks = SinkPool()
         stack.callback(sinks.close)
