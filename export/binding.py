@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from export.session import CUDA
 
 TENSORRT = "TensorrtExecutionProvider"
+ACCELERATORS = (CUDA, TENSORRT)  # what is idle but for large batches, and stalls on each new shape
 KEPT = 64  # shapes whose buffers are kept; the one that was not used for longest goes
 
 Feed = Mapping[str, NDArray]
@@ -61,6 +62,6 @@ class Bound:
 
 def runner(session: ort.InferenceSession) -> Run:
     """How to run a session: bound where it runs on CUDA or TensorRT, plainly elsewhere."""
-    if session.get_providers()[0] in (CUDA, TENSORRT):
+    if session.get_providers()[0] in ACCELERATORS:
         return Bound(session)
     return lambda feed: session.run(None, dict(feed))

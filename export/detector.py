@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from export.binding import runner
+from export.binding import ACCELERATORS, runner
 from export.buckets import BUCKETS, WIDE, exact, in_runs, padded
 from export.card import CARD_KEY, HEAD_KEY, Card
 from export.errors import ModelError
@@ -29,7 +29,7 @@ class Detector:
         self.sha256 = sha256  # of the file, hexadecimal
         self.provider: str = encoder.get_providers()[0]  # the encoder's; the small head is on the CPU
         # On a CPU each padded crop costs as much as a real one; on an accelerator each further run does.
-        self.buckets, self._cut = (BUCKETS, exact) if self.provider == CPU else (WIDE, padded)
+        self.buckets, self._cut = (WIDE, padded) if self.provider in ACCELERATORS else (BUCKETS, exact)
 
     def encode(
         self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None

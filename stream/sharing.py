@@ -5,9 +5,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from export.binding import ACCELERATORS
 from export.buckets import WIDE, whole
 from export.card import Card
-from export.session import CPU
 from stream.analysis import Scorer
 from stream.batching import Arrays, Batcher, Run
 from stream.faces import FaceDetector
@@ -125,9 +125,10 @@ def pays(providers: Sequence[str]) -> bool:
     """Whether batches are faster than single crops on the first of these providers.
 
     On a CPU they are not: there a crop costs the same alone (`python -m stream.bench --batches` counts it),
-    and the one worker would keep the other cores idle. Accelerators are idle but for large batches.
+    and the one worker would keep the other cores idle. CUDA and TensorRT are idle but for large batches;
+    OpenVINO and CoreML were not measured.
     """
-    return providers[0] != CPU
+    return providers[0] in ACCELERATORS
 
 
 def _runs(net: Net) -> Run:
