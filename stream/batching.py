@@ -23,7 +23,7 @@ Run = Callable[[Hashable, Arrays], Sequence[NDArray]]
 Ask = tuple[Hashable, Arrays]  # only rows of equal keys, shapes and types share a run
 
 
-class BatcherClosed(RuntimeError):
+class BatcherClosedError(RuntimeError):
     """The batcher ended while the call waited, or before it came."""
 
 
@@ -83,7 +83,7 @@ class Batcher:
     def __call__(self, asks: Sequence[Ask]) -> list[Sequence[NDArray]]:
         """The outputs of each ask, in order; waits for them.
 
-        Raises what the network raised for these very rows, BatcherClosed once it is closed.
+        Raises what the network raised for these very rows, BatcherClosedError once it is closed.
         """
         if not asks:
             return []
@@ -97,12 +97,12 @@ class Batcher:
             if job.error is not None:
                 raise job.error
             if job.outputs is None:
-                raise BatcherClosed("the networks are closed")
+                raise BatcherClosedError("the networks are closed")
             outputs.append(job.outputs)
         return outputs
 
     def close(self) -> None:
-        """Answer nothing more: whoever waits gets BatcherClosed. Waits a second for the run under way."""
+        """Answer nothing more: who waits gets BatcherClosedError. Waits a second for the run under way."""
         with self._change:
             self._closed = True
             for job in (*self._waiting, *self._running):
@@ -115,7 +115,7 @@ class Batcher:
         with self._change:
             self._change.wait_for(lambda: self._closed or len(self._waiting) < self._bound)
             if self._closed:
-                raise BatcherClosed("the networks are closed")
+                raise BatcherClosedError("the networks are closed")
             job.came = time.monotonic()
             self._waiting.append(job)
             self._change.notify_all()
@@ -156,7 +156,7 @@ class Batcher:
         return jobs
 
     def _answer(self, jobs: list[_Job]) -> None:
-        """Run jobs together. Where that fails each runs alone, so that an error reaches only its own caller."""
+        """Run jobs together. Where that fails each runs alone: an error reaches only its own caller."""
         try:
             outputs = self._through(jobs)
         except Exception as error:

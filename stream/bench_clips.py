@@ -1,4 +1,4 @@
-"""The benchmark's clips, made on the spot: people before a grey wall, the first one's face swapped half-way."""
+"""The benchmark's clips, made on the spot: people before a grey wall, the first one's face swapped midway."""
 
 import math
 from collections.abc import Iterator

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def summary(runs: list[dict[str, Any]], weights: Path | None) -> dict[str, Any]:
     order = ["torch", *(v.name for v in VARIANTS)]
     steps = [
         {"step": "onnxruntime" if now == "naive" else now, "saved_ms": round(cost[before] - cost[now], 3)}
-        for before, now in zip(order, order[1:], strict=False)
+        for before, now in pairwise(order)
     ]
     last = order[-1]
     return {

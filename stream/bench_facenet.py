@@ -1,4 +1,4 @@
-"""Loads facenet-pytorch beside any build of torch, for the rival's process alone; the live system has no torch."""
+"""Loads facenet-pytorch beside any build of torch, in the rival's process alone."""
 
 import importlib
 import sys

@@ -121,7 +121,8 @@ class Singly:
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """As the detector's, one window after the other."""
-        return np.concatenate([self._detector.score(f[None], w[None]) for f, w in zip(features, weights)])
+        pairs = zip(features, weights, strict=True)
+        return np.concatenate([self._detector.score(f[None], w[None]) for f, w in pairs])
 
 
 class Recarded:

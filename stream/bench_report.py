@@ -86,7 +86,9 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
     axes.axhline(AGE, color="grey", linestyle="--", label=f"limit, {AGE:.0f} ms")
     for row in rows:
         if not row["held"]:
-            axes.annotate("not held", (row["streams"], row["age_p95_ms"]), xytext=(4, 4), textcoords="offset points")
+            axes.annotate(
+                "not held", (row["streams"], row["age_p95_ms"]), xytext=(4, 4), textcoords="offset points"
+            )
     axes.set(xlabel="streams", ylabel="age at the overlay, ms", title=title, yscale="log", xticks=counts)
     axes.legend()
     figure.savefig(path, dpi=120)
@@ -100,9 +102,7 @@ def _energy(row: dict[str, Any]) -> str:
         else "GPU: nvidia-smi is not there or tells nothing"
     )
     joules = row["joules_cpu"]
-    return f"{told}. Processor: " + (
-        f"{joules:.0f} J" if joules is not None else row["joules_cpu_note"]
-    )
+    return f"{told}. Processor: " + (f"{joules:.0f} J" if joules is not None else row["joules_cpu_note"])
 
 
 def _row(*cells: object) -> str:

@@ -1,8 +1,8 @@
 """The pipeline of student systems in PyTorch, timed: `python -m stream.bench_rival CLIP CHECKPOINT`; JSON.
 
-facenet-pytorch's MTCNN.detect on every frame, each face cut to 256 px and scaled by 1/255, its InceptionResnetV1
-with one logit, sigmoid. Kinder than they are: the smallest face is ours, a frame's faces are one batch, no
-gradients are kept.
+facenet-pytorch's MTCNN.detect on every frame, each face cut to 256 px and scaled by 1/255, its
+InceptionResnetV1 with one logit, sigmoid. Kinder than they are: the smallest face is ours, a frame's faces
+are one batch, no gradients are kept.
 """
 
 import argparse

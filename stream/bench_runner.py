@@ -68,7 +68,9 @@ class Plan:
 class _Stream:
     """One stream with its thread."""
 
-    def __init__(self, name: str, reader: LiveFrames, networks: Networks, plan: Plan, window: Measured) -> None:
+    def __init__(
+        self, name: str, reader: LiveFrames, networks: Networks, plan: Plan, window: Measured
+    ) -> None:
         self.reader, self.meter, self.eyes = reader, Timed(window), Eyes(plan.clip, window)
         policy = Policy(networks.detector.card.thresholds, cooldown=COOLDOWN)
         judge = Judge(policy, name, networks.label, name)

@@ -16,7 +16,7 @@ Packets = list[tuple[bytes, int, int, bool]]  # data, pts, dts, key frame
 
 @contextlib.contextmanager
 def served(clip: str, count: int, seconds: float) -> Iterator[tuple[list[str], int]]:
-    """`count` streams of a clip that is `seconds` long: their addresses, and the id of the serving process."""
+    """`count` streams of a clip of `seconds`: their addresses, and the id of the serving process."""
     ports = _free_ports(count)
     process = multiprocessing.get_context("spawn").Process(
         target=serve_all, args=(clip, ports, seconds), daemon=True

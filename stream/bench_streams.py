@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stream.bench_clips import FPS, Clip, make_clip
+from stream.bench_clips import FPS, make_clip
 from stream.bench_gauges import Gauges
 from stream.bench_runner import Plan
 from stream.bench_serve import served

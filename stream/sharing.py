@@ -33,7 +33,7 @@ class BatchedScorer:
     def encode(
         self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
-        """As the detector's own `encode`; waits for company. Raises BatcherClosed too."""
+        """As the detector's own `encode`; waits for company. Raises BatcherClosedError too."""
         chosen = np.ones(len(crops), bool) if closely is None else closely
         if self.card.second is None:
             chosen = np.ones(len(crops), bool)
@@ -46,7 +46,7 @@ class BatchedScorer:
         return features
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As the detector's own `score`; waits for company. Raises BatcherClosed too."""
+        """As the detector's own `score`; waits for company. Raises BatcherClosedError too."""
         if features.shape[:2] != weights.shape:
             return self._detector.score(features, weights)  # which says what is wrong
         (scores,) = self._windows([(None, (features, weights))])[0]
@@ -107,7 +107,7 @@ class Shared:
         return {name: dict(b.counts) for each in self._batched for name, b in each.batchers.items()}
 
     def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
-        """Meet every batch size once, with pictures of `sizes` (height, width) px: none stalls a stream later."""
+        """Meet every batch size once, pictures of `sizes` (height, width) px: none stalls a stream later."""
         if self._batched:
             card, size = self.detector.card, self.detector.card.crop.size
             for n in WIDE:
