@@ -1,9 +1,9 @@
 """Shows that the fast path says what the slow path says: `python -m stream.agreement FILES…`.
 
-The fast path is the product's own stair: detection on key frames, ONet between, a frame's crops in one run, the
-second eye on some of them. The slow path looks over every frame with the whole detector, and encodes each crop
-alone, with both eyes. `--every-frame` samples a crop of every frame too, at which the temporal head is another
-detector: it was trained at the card's rate. A second's state is the one that stood longest in it.
+The fast path is the product's own stair: detection on key frames, ONet between, a frame's crops in one run,
+the second eye on some of them. The slow path looks over every frame with the whole detector, and encodes each
+crop alone, with both eyes. `--every-frame` samples a crop of every frame too, at which the temporal head is
+another detector: it was trained at the card's rate. A second's state is the one that stood longest in it.
 """
 
 import argparse
@@ -37,7 +37,7 @@ THERE = 0.3  # overlap from which a face found in the whole picture is the one e
 
 
 class EveryFrame:
-    """A looker that has only the whole detector: what is expected somewhere is sought in all that it finds."""
+    """A looker that has only the whole detector: what is expected in a box is sought in all that it finds."""
 
     def __init__(self, faces: FaceDetector) -> None:
         self._faces = faces
