@@ -45,8 +45,7 @@ class Clip:
 
     def cells(self) -> list[tuple[float, float, float]]:
         """Where each person stands: centre x, y and height in px of the demo's 640x480 picture of them."""
-        columns = min(self.faces, 3)
-        rows = -(-self.faces // 3)
+        columns, rows = max(min(self.faces, 3), 1), max(-(-self.faces // 3), 1)
         wide, high = self.width / columns, self.height / rows
         tall = min(SHARE * high, SHARE * wide * demo.HEIGHT / demo.WIDTH, demo.HEIGHT)
         places = [(k % columns, k // columns) for k in range(self.faces)]

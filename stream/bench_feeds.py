@@ -103,5 +103,5 @@ class Paced:
                 return None
         frame = self._reader.newest(timeout)
         if frame is not None:
-            self._due = max(self._due + self._period, time.monotonic() - self._period)
+            self._due = max(self._due + self._period, time.monotonic() + self._period / 2)
         return frame

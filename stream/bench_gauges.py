@@ -1,5 +1,6 @@
 """What a run costs the machine: CPU time and memory of its processes, the GPU's load and the joules."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -85,6 +86,8 @@ class Gauges:
 
     def finish(self) -> dict[str, Any]:
         """End, and say what was seen. What the machine does not tell is None, with the reason beside it."""
+        with contextlib.suppress(self._gone):
+            self._cpu_end = max(self._cpu_end, self._cpu())
         joules, seconds = self._rapl.joules(), time.monotonic() - self._begin
         self._ending.set()
         self._thread.join(3 * PERIOD)

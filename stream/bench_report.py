@@ -16,13 +16,13 @@ def streams_table(rows: list[dict[str, Any]]) -> str:
             _row(
                 row["streams"],
                 row["analysed_fps"],
-                f"{row['age_p50_ms']:.1f}",
-                f"{row['age_p95_ms']:.1f}",
-                "–" if row["alert_delay_s"] is None else f"{row['alert_delay_s']:.1f}",
+                _number(row["age_p50_ms"], 1),
+                _number(row["age_p95_ms"], 1),
+                _number(row["alert_delay_s"], 1),
                 f"{row['cores_used']:.2f}",
                 f"{row['cores_per_stream']:.3f}",
                 row["frames_per_core_second"],
-                "–" if row["memory_mib"] is None else f"{row['memory_mib']:.0f}",
+                _number(row["memory_mib"], 0),
                 verdict,
             )
         )
@@ -80,6 +80,7 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
+    rows = [row for row in rows if row["age_p95_ms"] is not None]
     counts = [row["streams"] for row in rows]
     axes.plot(counts, [row["age_p95_ms"] for row in rows], "o-", label="p95, the worst stream's")
     axes.plot(counts, [row["age_p50_ms"] for row in rows], "s-", label="p50")
@@ -103,6 +104,10 @@ def _energy(row: dict[str, Any]) -> str:
     )
     joules = row["joules_cpu"]
     return f"{told}. Processor: " + (f"{joules:.0f} J" if joules is not None else row["joules_cpu_note"])
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _row(*cells: object) -> str:

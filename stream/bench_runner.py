@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from stream.analysis import Analysis
 from stream.bench_clips import Clip
 from stream.bench_eyes import Eyes, Measured, Timed, ages_of
@@ -118,7 +116,6 @@ class _Stream:
 
 def run(plan: Plan) -> dict[str, Any]:
     """Run all streams for the plan's seconds. Raises FacewitnessError, or what failed in a stream."""
-    cv2.setNumThreads(plan.threads)
     networks = open_networks(plan.model, choose(plan.provider), plan.threads, plan.min_face)
     window = Measured()
     with ExitStack() as stack:

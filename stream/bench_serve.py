@@ -32,24 +32,45 @@ def served(clip: str, count: int, seconds: float) -> Iterator[tuple[list[str], i
 
 def serve_all(clip: str, ports: list[int], seconds: float) -> None:
     """Serve one client on each port; returns when all have gone."""
-    threads = [threading.Thread(target=serve, args=(clip, port, seconds)) for port in ports]
+    doors = [
+        socket.create_server(("127.0.0.1", port)) for port in ports
+    ]  # all open before the first one knocks
+    threads = [threading.Thread(target=serve, args=(clip, door, seconds)) for door in doors]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def serve(clip: str, port: int, seconds: float) -> None:
+def serve(clip: str, door: socket.socket, seconds: float) -> None:
     """Serve the clip to one client, again and again, at its own pace, with time stamps that go on."""
-    # The client goes when it has seen enough; that is the end, not an error.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError, av.FFmpegError), av.open(clip) as source:
+    with av.open(clip) as source:
         template = source.streams.video[0]
         base = template.time_base or Fraction(1, 90_000)
         packets: Packets = [
             (bytes(p), p.pts or 0, p.dts or 0, p.is_keyframe) for p in source.demux(template) if p.size
         ]
-        with av.open(f"tcp://127.0.0.1:{port}?listen=1", "w", format="mpegts") as out:
+        client, _ = door.accept()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The client goes when it has seen enough; that is the end, not an error.
+        with (
+            contextlib.suppress(OSError, av.FFmpegError),
+            client,
+            av.open(_Pipe(client), "w", format="mpegts", options={"flush_packets": "1"}) as out,
+        ):
             _send(out, out.add_stream_from_template(template), packets, base, round(seconds / base))
+
+
+class _Pipe:
+    """A socket as the file that PyAV writes to."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def write(self, data: bytes) -> int:
+        """All of it."""
+        self._client.sendall(data)
+        return len(data)
 
 
 def _send(out: Any, stream: Any, packets: Packets, base: Fraction, period: int) -> None:

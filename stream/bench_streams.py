@@ -69,6 +69,8 @@ def row_of(plan: Plan, count: int, told: dict[str, Any], sending: dict[str, Any]
     """What a run says of all its streams together, with the verdict and what it rests on."""
     streams, cost = told["streams"], told["cost"]
     analysed = sum(s["analysed"] for s in streams)
+    ages = [s["ages_ms"] for s in streams]
+    seen = all(ages)  # else a stream showed nothing at all
     # RAPL, the GPU's load and so on are of the whole machine, the server of the clip included.
     row = {
         "streams": count,
@@ -81,8 +83,8 @@ def row_of(plan: Plan, count: int, told: dict[str, Any], sending: dict[str, Any]
         "delivered_fps": round(sum(s["delivered"] for s in streams) / count / cost["wall_s"], 2),
         "analysed_fps": round(analysed / count / cost["wall_s"], 2),
         "dropped": sum(s["dropped"] for s in streams),
-        "age_p50_ms": statistics.median(s["ages_ms"].get("p50", float("inf")) for s in streams),
-        "age_p95_ms": max(s["ages_ms"].get("p95", float("inf")) for s in streams),
+        "age_p50_ms": statistics.median(age["p50"] for age in ages) if seen else None,
+        "age_p95_ms": max(age["p95"] for age in ages) if seen else None,
         "alert_delay_s": max((d for s in streams for d in s["alert_delays_s"]), default=None),
         "swaps": sum(s["swaps"] for s in streams),
         "alerts_in_time": sum(d <= ALERT for s in streams for d in s["alert_delays_s"]),
@@ -111,7 +113,9 @@ def why_not(row: dict[str, Any]) -> list[str]:
         found.append(f"only {row['delivered_fps']:.1f} of {FPS} frames a second were decoded")
     if row["analysed_fps"] < KEPT * row["asked_fps"]:
         found.append(f"only {row['analysed_fps']:.1f} of {row['asked_fps']:g} frames a second were analysed")
-    if row["age_p95_ms"] > AGE:
+    if row["age_p95_ms"] is None:
+        found.append("a stream showed nothing")
+    elif row["age_p95_ms"] > AGE:
         found.append(f"p95 of the age is {row['age_p95_ms']:.0f} ms")
     ages = [s["ages_ms"] for s in row["per_stream"] if s["ages_ms"]]
     if any(age["last_third"] > 1.5 * age["first_third"] + 10 for age in ages):
