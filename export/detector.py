@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from export.binding import ACCELERATORS, runner
-from export.buckets import BUCKETS, WIDE, exact, in_runs, padded
+from export.buckets import BUCKETS, WIDE, Cut, exact, in_runs, padded
 from export.card import CARD_KEY, HEAD_KEY, Card
 from export.errors import ModelError
 from export.session import CPU, open_session
@@ -29,7 +29,9 @@ class Detector:
         self.sha256 = sha256  # of the file, hexadecimal
         self.provider: str = encoder.get_providers()[0]  # the encoder's; the small head is on the CPU
         # On a CPU each padded crop costs as much as a real one; on an accelerator each further run does.
-        self.buckets, self._cut = (WIDE, padded) if self.provider in ACCELERATORS else (BUCKETS, exact)
+        wide = self.provider in ACCELERATORS
+        self.buckets: tuple[int, ...] = WIDE if wide else BUCKETS
+        self._cut: Cut = padded if wide else exact
 
     def encode(
         self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None

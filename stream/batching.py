@@ -148,7 +148,8 @@ class Batcher:
 
     def _alike(self) -> list[_Job]:
         """The oldest job and those of its kind, as many as fit into one batch."""
-        jobs, rows = [], 0
+        jobs: list[_Job] = []
+        rows = 0
         for job in self._waiting:
             if job.kind == self._waiting[0].kind and (not jobs or rows + job.rows <= self._most):
                 jobs.append(job)

@@ -97,9 +97,8 @@ def _scaled(picture: NDArray[np.uint8], tall: float) -> Floats:
 def _portrait(number: int, tall: int) -> Floats:
     """Another person: the portraits in turn, mirrored the second time."""
     picture = cv2.imread(str(ASSETS / PORTRAITS[(number - 1) % 2]))
-    if number > 2:
-        picture = picture[:, ::-1]
-    return _scaled(picture, tall)
+    assert picture is not None
+    return _scaled(np.asarray(picture[:, ::-1] if number > 2 else picture, np.uint8), tall)
 
 
 def _paste(picture: Floats, person: Floats, centre: tuple[float, float]) -> None:

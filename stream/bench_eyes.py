@@ -71,7 +71,8 @@ class Eyes:
         if not self.times:
             return 0
         first, last = self.times[0], self.times[-1] - 2.0
-        return sum(first <= t <= last for t in np.arange(self._clip.swap_at, last + 1, self._clip.seconds))
+        swaps = np.arange(self._clip.swap_at, last + 1, self._clip.seconds)
+        return int(((swaps >= first) & (swaps <= last)).sum())
 
 
 def ages_of(ages: list[float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from stream.values import Frame
 WARM = 30  # frames that are not timed: the tracker looks more often while faces are new
 
 Image = NDArray[np.uint8]
+Spent = defaultdict[str, float]  # s of CPU a stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Timing:
 
 
 def timed(
-    pictures: Iterator[Any], step: Callable[[Any], int], seconds: float, warm: int, spent: Counter[str]
+    pictures: Iterator[Any], step: Callable[[Any], int], seconds: float, warm: int, spent: Spent
 ) -> Timing:
     """Take pictures one by one through `step`, which returns the faces, until the end or `seconds` are over.
 
@@ -136,7 +137,7 @@ class Recarded:
 class CpuMeter(Meter):
     """A meter whose clock is the process's CPU time, for one thread."""
 
-    def __init__(self, spent: Counter[str]) -> None:
+    def __init__(self, spent: Spent) -> None:
         super().__init__()
         self.spent = spent
 
@@ -145,7 +146,7 @@ class CpuMeter(Meter):
         self.spent[name] += seconds
 
 
-def naive_step(networks: Networks, spent: Counter[str]) -> Callable[[Frame], int]:
+def naive_step(networks: Networks, spent: Spent) -> Callable[[Frame], int]:
     """Detection on every frame, every face encoded alone and judged by itself."""
     detector, faces = networks.detector, networks.faces
 
@@ -164,7 +165,7 @@ def naive_step(networks: Networks, spent: Counter[str]) -> Callable[[Frame], int
     return step
 
 
-def stair_step(networks: Networks, variant: Variant, spent: Counter[str]) -> Callable[[Frame], int]:
+def stair_step(networks: Networks, variant: Variant, spent: Spent) -> Callable[[Frame], int]:
     """The product's own stair, with what the variant leaves out taken away."""
     detector = networks.detector
     if not variant.joined:
@@ -179,7 +180,7 @@ def stair_step(networks: Networks, variant: Variant, spent: Counter[str]) -> Cal
 
 def run(clip: Path, variant: Variant, networks: Networks, seconds: float) -> Timing:
     """One variant over a clip, for about so many seconds."""
-    spent: Counter[str] = Counter()
+    spent: Spent = defaultdict(float)
     frames = find(str(clip)).frames(str(clip), SourceOptions())
     if not variant.tracking:
         return timed(frames, naive_step(networks, spent), seconds, 2, spent)

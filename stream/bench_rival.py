@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from models.crop import CropSpec, crop_face
 from stream.bench_facenet import load_facenet
-from stream.bench_offline import Timing, timed
+from stream.bench_offline import Spent, Timing, timed
 from stream.errors import FacewitnessError
 from stream.sources import SourceOptions, find
 
@@ -37,7 +37,7 @@ def run(clip: Path, checkpoint: Path, seconds: float, threads: int, min_face: in
     network = facenet.InceptionResnetV1(classify=True, num_classes=1)
     network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
     network.eval()
-    spent: Counter[str] = Counter()
+    spent: Spent = defaultdict(float)
 
     def step(image: Any) -> int:
         begin = time.process_time()
