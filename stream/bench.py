@@ -67,15 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _many(given: argparse.Namespace) -> int:
     """The table of streams, the batch-size curve, the rivals: what was asked for, in one run."""
     choose(given.provider)  # what cannot be had is told before anything is measured
-    width, height = given.size
     # Decoded frames lie in memory: half as many of them.
-    clip = Clip(width, height, given.faces, seconds=8.0 if given.decoded else 16.0)
-    report: dict[str, Any] = {"schema": SCHEMA, "type": "bench", "machine": machine(), "clip": clip.label}
+    seconds = 8.0 if given.decoded else 16.0
+    clips = [Clip(*size, faces, seconds) for size in given.size for faces in given.faces]
+    report: dict[str, Any] = {"schema": SCHEMA, "type": "bench", "machine": machine()}
     try:
         if given.batches is not None:
-            _batches(given, clip, report)
+            _batches(given, clips[0], report)
         if given.streams is not None:
-            _streams(given, clip, report)
+            for clip in clips:
+                _streams(given, clip, report)
+            if given.plot is not None:
+                plot(report["streams"], given.plot, f"{report['machine'].split(',')[0]}, {given.provider}")
         if given.rivals or (given.rivals is None and given.streams is not None):
             _rivals(given, report)
     finally:  # what was measured is not lost where a later part fails
@@ -96,15 +99,15 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
         deadline=given.deadline / 1000,
     )
     rows = measure_streams(plan, given.streams, live=not given.decoded)
-    report |= {"streams": rows, "held": held_at_most(rows), "growth": growth(rows)}
+    most, grown = held_at_most(rows), growth(rows)
+    report.setdefault("streams", []).extend(rows)
+    report.setdefault("held", {})[clip.label], report.setdefault("growth", {})[clip.label] = most, grown
     print(
         f"{report['machine']}, {rows[0]['model']}, {rows[0]['provider']}; {clip.label}, {rows[0]['source']}"
     )
     print(streams_table(rows))
-    told = "–" if report["growth"] is None else f"{report['growth']:.0%}"
-    print(f"held at most: {report['held']}; the dearest stream over the cheapest: {told}\n", flush=True)
-    if given.plot is not None:
-        plot(rows, given.plot, f"{clip.label}, {rows[0]['provider']}")
+    told = "–" if grown is None else f"{grown:.0%} dearer"
+    print(f"held at most: {most}; the dearest stream beside the cheapest: {told}\n", flush=True)
 
 
 def _batches(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> None:
@@ -154,13 +157,14 @@ def _counts(word: str) -> tuple[int, ...]:
     return numbers
 
 
+def _sizes(words: str) -> list[tuple[int, int]]:
+    return [_size(word) for word in words.split(",")]
+
+
 def _size(word: str) -> tuple[int, int]:
-    sizes = {"720p": (1280, 720), "1080p": (1920, 1080)}
-    return sizes[word] if word in sizes else _pair(word)
-
-
-def _pair(word: str) -> tuple[int, int]:
-    width, height = word.split("x")
+    width, height = {"720p": "1280x720", "1080p": "1920x1080"}.get(word, word).split("x")
+    if min(int(width), int(height)) < 240 or int(width) % 2 or int(height) % 2:
+        raise ValueError(word)
     return int(width), int(height)
 
 
@@ -175,8 +179,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=60, help="measured, of each number of streams (%(default)g)")
     add("--json", nargs="?", const="-", metavar="FILE", help="the report; - or nothing: on stdout")
     add("--plot", type=Path, metavar="FILE", help="the curve of streams against age, .png or .svg")
-    add("--size", type=_size, default="720p", help="720p, 1080p or WIDTHxHEIGHT (%(default)s)")
-    add("--faces", type=int, choices=range(1, 7), default=2, help="people in the clip (%(default)s)")
+    add(
+        "--size", type=_sizes, default="720p", help="of the clips: 720p, 1080p, WIDTHxHEIGHT, … (%(default)s)"
+    )
+    add("--faces", type=_counts, default="2", help="people in the clips, such as 1,2,5 (%(default)s)")
     add("--rate", type=float, metavar="FPS", help="analyse no more frames a second of each stream")
     add("--decoded", action="store_true", help="feed decoded frames: what is left without decoding")
     add("--batches", type=_counts, metavar="N,N,…", help="time every network at these batch sizes")

@@ -81,16 +81,20 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     rows = [row for row in rows if row["age_p95_ms"] is not None]
-    counts = [row["streams"] for row in rows]
-    axes.plot(counts, [row["age_p95_ms"] for row in rows], "o-", label="p95, the worst stream's")
-    axes.plot(counts, [row["age_p50_ms"] for row in rows], "s-", label="p50")
+    for clip in dict.fromkeys(row["clip"] for row in rows):
+        own = [row for row in rows if row["clip"] == clip]
+        counts = [row["streams"] for row in own]
+        (line,) = axes.plot(counts, [row["age_p95_ms"] for row in own], "o-", label=f"{clip}: worst p95")
+        p50 = [row["age_p50_ms"] for row in own]
+        axes.plot(counts, p50, "s:", color=line.get_color(), label=f"{clip}: p50")
     axes.axhline(AGE, color="grey", linestyle="--", label=f"limit, {AGE:.0f} ms")
     for row in rows:
         if not row["held"]:
             axes.annotate(
                 "not held", (row["streams"], row["age_p95_ms"]), xytext=(4, 4), textcoords="offset points"
             )
-    axes.set(xlabel="streams", ylabel="age at the overlay, ms", title=title, yscale="log", xticks=counts)
+    axes.set(xlabel="streams", ylabel="age at the overlay, ms", title=title, yscale="log")
+    axes.set_xticks(sorted({row["streams"] for row in rows}))
     axes.legend()
     figure.savefig(path, dpi=120)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.bench_clips import FPS, make_clip
+from stream.bench_edges import edges
 from stream.bench_gauges import Gauges
 from stream.bench_runner import Plan
 from stream.bench_serve import served
@@ -36,6 +37,7 @@ def measure(plan: Plan, counts: Sequence[int], live: bool = True) -> list[dict[s
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.ts")
         make_clip(path, plan.clip)
+        apart = edges(path)
         for count in counts:
             with ExitStack() as stack:
                 if live:
@@ -46,6 +48,7 @@ def measure(plan: Plan, counts: Sequence[int], live: bool = True) -> list[dict[s
                 told = run_plan(now)
                 sending = gauges.finish() if gauges else None
             rows.append(row_of(now, count, told, sending))
+            rows[-1]["stages"] |= apart
     return rows
 
 
