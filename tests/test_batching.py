@@ -19,10 +19,12 @@ from export.session import CPU, CUDA, open_session
 from stream.batching import Arrays, Batcher, BatcherClosedError
 from stream.bench_clips import Clip, pictures
 from stream.faces import FaceDetector
+from stream.nets import Net
 from stream.sharing import BatchedFaces, BatchedScorer, Shared, pays
 
 CLOSE = 1e-5
 WAIT = 20.0  # s that no test needs
+FACES = FaceDetector(min_face=60)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,9 @@ def detector() -> Detector:
     return open_detector(find_model("detector"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def faces() -> FaceDetector:
-    return FaceDetector(min_face=60)
+    return FACES
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +250,32 @@ def test_faces_equal_those_of_a_stream_alone(faces: FaceDetector, scenes: list[n
             assert counts["batches"] < counts["asks"], name
     finally:
         batched.close()
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3), min_size=2, max_size=6),
+    st.sampled_from([0.0, 0.004]),
+    st.integers(0, 99),
+)
+def test_real_networks_say_the_same_however_calls_fall_together(
+    calls: list[list[int]], deadline: float, seed: int
+) -> None:
+    nets: dict[str, Net] = {}
+    FACES.through(lambda name, net: nets.setdefault(name, net))
+    batched: dict[str, Net] = {}
+    joined = BatchedFaces(FACES, deadline)
+    joined.detector.through(lambda name, net: batched.setdefault(name, net))
+    rng = np.random.default_rng(seed)
+    asked = [[rng.uniform(-1, 1, (n, 3, 48, 48)).astype(np.float32) for n in call] for call in calls]
+    try:
+        with ThreadPoolExecutor(len(calls)) as pool:
+            answers = list(pool.map(batched["onet"], asked, timeout=WAIT))
+        for call, answer in zip(asked, answers, strict=True):
+            for got, wanted in zip(answer, nets["onet"](call), strict=True):
+                assert all(np.abs(a - b).max(initial=0) <= CLOSE for a, b in zip(got, wanted, strict=True))
+    finally:
+        joined.close()
 
 
 def same_faces(got: object, wanted: object) -> None:
