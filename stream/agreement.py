@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from export.card import Card
 from stream.analysis import Analysis, Scorer
 from stream.config import PROVIDERS
+from stream.crops import VIDEOS
 from stream.errors import ConfigError, FacewitnessError, Truncated
 from stream.faces import FaceDetector
 from stream.judge import Judge, Policy
@@ -142,6 +143,15 @@ def by_second(told: Sequence[tuple[float, State]]) -> dict[int, State]:
     return {second: counted.most_common(1)[0][0] for second, counted in counts.items()}
 
 
+def videos_of(words: Sequence[str]) -> Iterator[str]:
+    """The videos that are named, and those in folders that are."""
+    for word in words:
+        if not Path(word).is_dir():
+            yield word
+            continue
+        yield from (str(p) for p in sorted(Path(word).rglob("*")) if p.suffix.lower() in VIDEOS)
+
+
 def frames_of(name: str, duration: float | None) -> Iterator[Frame]:
     """A video's frames, the first `duration` s of it; one that is cut off as far as it goes.
 
@@ -177,19 +187,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agreement: {error}", file=sys.stderr)
         return error.exit_code
     paths = fast(networks), slow(networks, EVERY if given.every_frame else None)
-    found = []
-    for name in given.files:
+    found, skipped, code = [], [], 0
+    for name in videos_of(given.files):
         try:
             found.append(compare(display_name(name), frames_of(name, given.duration), paths))
         except FacewitnessError as error:
             print(f"agreement: {error}", file=sys.stderr)
-            return error.exit_code
+            skipped, code = [*skipped, display_name(name)], error.exit_code
+            continue
         print(row(found[-1]), flush=True)
+    if not found:
+        return code or ConfigError.exit_code
     seconds, same = sum(a.seconds for a in found), sum(a.same_seconds for a in found)
-    share = same / max(seconds, 1)
+    share = same / seconds
     print(f"all: {same} of {seconds} seconds, {share:.1%}; wanted {WANTED:.0%}")
     if given.json:
-        report = {"schema": 1, "type": "agreement", "model": networks.label, "share": share}
+        report = {
+            "schema": 1,
+            "type": "agreement",
+            "model": networks.label,
+            "share": share,
+            "skipped": skipped,
+        }
         Path(given.json).write_text(json.dumps({**report, "files": [asdict(a) for a in found]}, indent=1))
     return 0 if share >= WANTED else 1
 
@@ -201,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="videos, or `demo`")
+    add("files", nargs="+", metavar="FILE", help="videos, folders of them, or `demo`")
     add("--every-frame", action="store_true", help="the slow path samples a crop of every frame")
     add("--duration", type=float, metavar="S", help="the first seconds of each")
     add("--json", metavar="FILE", help="the report")

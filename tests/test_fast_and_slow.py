@@ -87,3 +87,11 @@ def test_a_live_source_and_a_missing_file_are_refused(capsys: pytest.CaptureFixt
     assert agreement.main(["rtsp://127.0.0.1:1/x"]) == 2
     assert "live" in capsys.readouterr().err
     assert agreement.main(["/no/such/file.mp4"]) == 10
+
+
+def test_folders_are_looked_through(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mkv", "notes.txt"):
+        (tmp_path / name).touch()
+    found = list(agreement.videos_of(["demo", str(tmp_path)]))
+    assert found == ["demo", str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4")]
+    assert agreement.main([str(tmp_path)]) == 12  # none of them holds a video
