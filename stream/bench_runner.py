@@ -26,6 +26,7 @@ from stream.networks import Networks, open_networks
 from stream.providers import choose
 from stream.pump import LiveFrames, Pump
 from stream.reader import LiveReader
+from stream.relay.memory import few_heaps
 from stream.sharing import Shared
 from stream.sinks import Dispatcher
 from stream.tracker import Tracker
@@ -33,6 +34,7 @@ from stream.values import Health
 
 COOLDOWN = 2.0  # s: every turn of the clip is an alert of its own
 UP = 60.0  # s until every stream must have shown a picture
+SWITCH = 0.001  # s after which a thread of Python lets another in
 SETTLE = 2.0  # s after that which are not measured
 
 
@@ -116,6 +118,8 @@ class _Stream:
 
 def run(plan: Plan) -> dict[str, Any]:
     """Run all streams for the plan's seconds. Raises FacewitnessError, or what failed in a stream."""
+    few_heaps()  # both as `facewitness watch` does it for several streams
+    sys.setswitchinterval(SWITCH)
     networks = open_networks(plan.model, choose(plan.provider), plan.threads, plan.min_face)
     window = Measured()
     with ExitStack() as stack:
