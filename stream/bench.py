@@ -138,7 +138,8 @@ def _rivals(given: argparse.Namespace, report: dict[str, Any]) -> None:
         f"rivals: {found['clip']}, InceptionResnetV1 with {found['weights']}, {given.threads} thread(s) each"
     )
     print(rivals_table(found["runs"]))
-    print(f"CPU ms a frame: {found['torch_ms']:.1f} of (a), {found['ours_ms']:.1f} of ours; saved by")
+    what = "CPU time of one core" if found["compared"] == "cpu_ms" else "wall time"
+    print(f"ms a frame, {what}: {found['torch_ms']:.1f} of (a), {found['ours_ms']:.1f} of ours; saved by")
     print("\n".join(f"  {step['step']:<12}{step['saved_ms']:9.2f}" for step in found["steps"]))
     print("\n".join(f"{name}: {value}x" for name, value in ratios.items()), flush=True)
 

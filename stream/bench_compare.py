@@ -10,10 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from export.session import CPU
 from stream.bench_clips import Clip, make_clip
 from stream.bench_offline import VARIANTS
 from stream.bench_streams import BenchError
 from stream.bench_weights import CHECKPOINT, FLOAT, INT8
+from stream.providers import choose
 
 LIMIT = 900.0  # s that one of the processes may take
 MISSING = "the rivals need the [train] extra, which is not installed: pip install 'facewitness[train]'"
@@ -39,14 +41,17 @@ def compare(
         make_clip(clip, Clip())
         making = [str(clip), name, "--min-face", str(min_face)]
         _call("stream.bench_weights", [*making, *(["--weights", str(weights)] if weights else [])])
-        rival = _json("stream.bench_rival", [str(clip), str(folder / CHECKPOINT), *common])
+        on_cpu = choose(provider)[0] == CPU
+        device = ["--device", "cpu" if on_cpu else "cuda"]
+        rival = _json("stream.bench_rival", [str(clip), str(folder / CHECKPOINT), *common, *device])
         runs = [{"name": "torch", "label": "(a) facenet-pytorch, every frame, PyTorch", **rival}]
-        for variant in VARIANTS:
+        variants = [v for v in VARIANTS if on_cpu or not v.int8]  # int8 is a gain on CPUs alone
+        for variant in variants:
             file = folder / (INT8 if variant.int8 else FLOAT)
             runs.append(_ours(clip, variant.name, str(file), provider, common))
-        default = _ours(clip, VARIANTS[-1].name, model, provider, common)
+        default = _ours(clip, variants[-1].name, model, provider, common)
         runs.append({**default, "name": "default", "label": f"ours with {default['model']}"})
-    return summary(runs, weights)
+    return summary(runs, weights, "cpu_ms" if on_cpu else "wall_ms")
 
 
 def _ours(clip: Path, variant: str, model: str, provider: str, common: Sequence[str]) -> dict[str, Any]:
@@ -56,16 +61,17 @@ def _ours(clip: Path, variant: str, model: str, provider: str, common: Sequence[
     return {"name": variant, "label": label, **_json("stream.bench_offline", words)}
 
 
-def summary(runs: list[dict[str, Any]], weights: Path | None) -> dict[str, Any]:
+def summary(runs: list[dict[str, Any]], weights: Path | None, by: str = "cpu_ms") -> dict[str, Any]:
     """The rows with their ratios, the share of each step, and the ratios that are asked for by name.
 
-    All ratios are of CPU time a frame; an additive table: the ms a frame that each step saved.
+    by: what is compared, "cpu_ms" or "wall_ms" a frame. The steps add up: the ms that each of them saved.
     """
-    cost = {run["name"]: run["cpu_ms"] for run in runs}
+    cost = {run["name"]: run[by] for run in runs}
     for run in runs:
-        run["vs_torch"] = _ratio(cost["torch"], run["cpu_ms"])
-        run["vs_naive_onnx"] = _ratio(cost["naive"], run["cpu_ms"])
-    order = ["torch", *(v.name for v in VARIANTS)]
+        run["ms"] = run[by]
+        run["vs_torch"] = _ratio(cost["torch"], run[by])
+        run["vs_naive_onnx"] = _ratio(cost["naive"], run[by])
+    order = ["torch", *(v.name for v in VARIANTS if v.name in cost)]
     steps = [
         {"step": "onnxruntime" if now == "naive" else now, "saved_ms": round(cost[before] - cost[now], 3)}
         for before, now in pairwise(order)
@@ -78,6 +84,7 @@ def summary(runs: list[dict[str, Any]], weights: Path | None) -> dict[str, Any]:
         "speedup_vs_naive_onnx": _ratio(cost["naive"], cost[last]),
         "default_model_speedup_vs_torch_pipeline": _ratio(cost["torch"], cost["default"]),
         "default_model_speedup_vs_naive_onnx": _ratio(cost["naive"], cost["default"]),
+        "compared": by,
         "runs": runs,
         "steps": steps,
         "torch_ms": cost["torch"],

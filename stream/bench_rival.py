@@ -19,24 +19,28 @@ import numpy as np
 from models.crop import CropSpec, crop_face
 from stream.bench_facenet import load_facenet
 from stream.bench_offline import Spent, Timing, timed
-from stream.errors import FacewitnessError
+from stream.errors import ConfigError, FacewitnessError
 from stream.sources import SourceOptions, find
 
 SPEC = CropSpec(256, 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # as models.common_layout adopts such detectors
 WARM = 2  # frames that are not timed
 
 
-def run(clip: Path, checkpoint: Path, seconds: float, threads: int, min_face: int) -> Timing:
-    """The pipeline over a clip, for about so many seconds. Raises FacewitnessError."""
+def run(
+    clip: Path, checkpoint: Path, seconds: float, threads: int, min_face: int, device: str = "cpu"
+) -> Timing:
+    """The pipeline over a clip, for about so many seconds; device: torch's. Raises FacewitnessError."""
     facenet = load_facenet(threads)
     import torch
 
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ConfigError("this torch has no CUDA, so that the rival cannot run where ours does")
     cv2.setNumThreads(threads)
-    mtcnn = facenet.MTCNN(keep_all=True, min_face_size=min_face)
+    mtcnn = facenet.MTCNN(keep_all=True, min_face_size=min_face, device=device)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model_state_dict"]
     network = facenet.InceptionResnetV1(classify=True, num_classes=1)
     network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    network.eval()
+    network.to(device).eval()
     spent: Spent = defaultdict(float)
 
     def step(image: Any) -> int:
@@ -47,9 +51,9 @@ def run(clip: Path, checkpoint: Path, seconds: float, threads: int, min_face: in
         if boxes is None:
             return 0
         crops = np.stack([crop_face(image, box, SPEC)[..., ::-1] for box in boxes])
-        batch = torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)) / 255
+        batch = torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)).to(device) / 255
         with torch.no_grad():
-            torch.sigmoid(network(batch)).numpy()
+            torch.sigmoid(network(batch)).cpu().numpy()
         spent["encode"] += time.process_time() - found
         return len(boxes)
 
@@ -65,9 +69,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--min-face", type=int, default=60)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
     try:
-        timing = run(given.clip, given.checkpoint, given.seconds, given.threads, given.min_face)
+        timing = run(given.clip, given.checkpoint, given.seconds, given.threads, given.min_face, given.device)
     except FacewitnessError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
