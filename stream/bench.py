@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from export.session import CPU
 from stream.bench_batches import curve, demand, streams_borne
 from stream.bench_clips import Clip
 from stream.bench_compare import compare, missing
@@ -113,10 +114,13 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
 def _batches(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> None:
     networks = open_networks(given.model, choose(given.provider), given.threads, given.min_face)
     rows, asked = curve(networks, clip, given.batches), demand(networks, clip)
-    report |= {"batches": rows, "demand": asked, "networks_bear": streams_borne(rows, asked)}
+    on_cpu = networks.providers[0] == CPU
+    borne = streams_borne(rows, asked, "item_cpu_ms" if on_cpu else "item_ms")
+    report |= {"batches": rows, "demand": asked, "networks_bear": borne}
     print(f"{report['machine']}, {networks.label}, {networks.provider}\n{batches_table(rows)}")
     print(f"items a second of one stream: {asked}")
-    print(f"the networks alone would bear {report['networks_bear']} streams\n", flush=True)
+    unit = "one core" if on_cpu else "the accelerator"
+    print(f"the networks alone: {unit} would bear {borne} streams\n", flush=True)
 
 
 def _rivals(given: argparse.Namespace, report: dict[str, Any]) -> None:

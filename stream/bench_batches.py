@@ -93,12 +93,15 @@ def demand(networks: Networks, clip: Clip, seconds: float = WATCHED) -> dict[str
     return {name: round(count / seconds, 2) for name, count in asked.items()}
 
 
-def streams_borne(rows: Sequence[dict[str, Any]], asked: dict[str, float]) -> float:
-    """How many streams keep the networks busy all the time, each at its best batch size of the curve."""
+def streams_borne(rows: Sequence[dict[str, Any]], asked: dict[str, float], by: str) -> float:
+    """How many streams keep the networks busy all the time, each at its best batch size of the curve.
+
+    by: "item_ms", or "item_cpu_ms" for a core of a CPU that others may use too.
+    """
     best: dict[str, float] = {}
     for row in rows:
-        best[row["network"]] = max(best.get(row["network"], 0.0), row["items_per_s"])
-    return round(1 / sum(count / best[name] for name, count in asked.items() if count), 1)
+        best[row["network"]] = min(best.get(row["network"], np.inf), row[by])
+    return round(1000 / sum(count * best[name] for name, count in asked.items()), 1)
 
 
 def _time(run: Callable[[int], object], size: int, spent: float) -> tuple[float, float]:

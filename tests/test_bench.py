@@ -287,7 +287,7 @@ def test_the_curve_and_what_the_networks_bear(networks: Networks) -> None:
     )  # the card's rate, one face
     assert asked["onet"] >= 25  # one on each frame between
     assert asked["pnet"] <= 11
-    assert bench_batches.streams_borne(rows, asked) > 0
+    assert bench_batches.streams_borne(rows, asked, "item_ms") > 0
     assert "second eye" in bench.batches_table(rows)
 
 
