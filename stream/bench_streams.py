@@ -130,7 +130,9 @@ def why_not(row: dict[str, Any]) -> list[str]:
 
 def stages_of(streams: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Each stage over all streams: runs, the median of their p50, the worst p95, ms."""
-    names = dict.fromkeys(name for s in streams for name in s["stages"] if name not in ("age", "none"))
+    names = dict.fromkeys(
+        name for s in streams for name in s["stages"] if name not in ("age", "none", "view")
+    )
     table = {}
     for name in names:
         found = [s["stages"][name] for s in streams if name in s["stages"]]

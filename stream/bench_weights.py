@@ -28,7 +28,7 @@ def make(clip: Path, folder: Path, weights: Path | None, min_face: int) -> None:
 
     checkpoint = folder / CHECKPOINT
     if weights is None:
-        _random(checkpoint)
+        random_checkpoint(checkpoint)
     else:
         checkpoint.write_bytes(weights.read_bytes())
     card = convert(checkpoint, folder / FLOAT)
@@ -59,7 +59,8 @@ def to_small(given: Path, out: Path, inputs: NDArray[np.float32]) -> None:
     onnx.save(small, str(out))
 
 
-def _random(path: Path) -> None:
+def random_checkpoint(path: Path) -> None:
+    """Write an InceptionResnetV1 of seeded random numbers in the common layout. Raises ConfigError."""
     from stream.bench_facenet import load_facenet
 
     facenet: Any = load_facenet(1)
