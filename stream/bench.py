@@ -97,6 +97,7 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
         threads=given.threads,
         min_face=given.min_face,
         rate=given.rate,
+        batching=given.batching,
         deadline=given.deadline / 1000,
     )
     rows = measure_streams(plan, given.streams, live=not given.decoded)
@@ -191,6 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, metavar="FPS", help="analyse no more frames a second of each stream")
     add("--decoded", action="store_true", help="feed decoded frames: what is left without decoding")
     add("--batches", type=_counts, metavar="N,N,…", help="time every network at these batch sizes")
+    add("--batching", choices=("auto", "on", "off"), default="auto", help="across streams (where it pays)")
     add("--deadline", type=float, default=0, metavar="MS", help="batching waits so long (%(default)g)")
     add(
         "--rivals",

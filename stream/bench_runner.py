@@ -27,7 +27,7 @@ from stream.providers import choose
 from stream.pump import LiveFrames, Pump
 from stream.reader import LiveReader
 from stream.relay.memory import few_heaps
-from stream.sharing import Shared
+from stream.sharing import Shared, pays
 from stream.sinks import Dispatcher
 from stream.tracker import Tracker
 from stream.values import Health
@@ -52,6 +52,7 @@ class Plan:
     threads: int = 1
     min_face: int = 60
     rate: float | None = None  # frames a second of each stream that are analysed; None: all that come
+    batching: str = "auto"  # where it pays; or "on", "off"
     deadline: float = 0.0  # s that crops wait for company, where they are batched
 
     def to_json(self) -> str:
@@ -121,10 +122,11 @@ def run(plan: Plan) -> dict[str, Any]:
     few_heaps()  # both as `facewitness watch` does it for several streams
     sys.setswitchinterval(SWITCH)
     networks = open_networks(plan.model, choose(plan.provider), plan.threads, plan.min_face)
+    batched = pays(networks.providers) if plan.batching == "auto" else plan.batching == "on"
     window = Measured()
     with ExitStack() as stack:
         shared = stack.enter_context(
-            closing(Shared(networks.detector, networks.faces, networks.providers, plan.deadline))
+            closing(Shared(networks.detector, networks.faces, batched=batched, deadline=plan.deadline))
         )
         shared.warm_up([(plan.clip.height, plan.clip.width)])
         ours = Networks(shared.detector, shared.faces, networks.providers, networks.sha256)
@@ -140,6 +142,7 @@ def run(plan: Plan) -> dict[str, Any]:
         gauges = Gauges(os.getpid())
         for stream in streams:
             stream.begin()
+        before = shared.counts()  # of the warm-up
         window.open = True
         time.sleep(plan.seconds)
         window.open = False
@@ -151,7 +154,10 @@ def run(plan: Plan) -> dict[str, Any]:
         return {
             "model": networks.label,
             "provider": networks.provider,
-            "batches": shared.counts(),
+            "batches": {
+                name: {what: count - before[name].get(what, 0) for what, count in counts.items()}
+                for name, counts in shared.counts().items()
+            },
             "cost": cost,
             "streams": counted,
         }

@@ -89,15 +89,15 @@ class BatchedFaces:
 
 
 class Shared:
-    """A process's networks for all of its streams: batched where that pays, as they are elsewhere."""
+    """A process's networks for all of its streams: batched, or just as they are."""
 
     def __init__(
-        self, detector: Scorer, faces: FaceDetector, providers: Sequence[str], deadline: float = 0.0
+        self, detector: Scorer, faces: FaceDetector, *, batched: bool, deadline: float = 0.0
     ) -> None:
-        """providers: onnxruntime's names, the first is what runs. deadline: s, see `Batcher`."""
+        """batched: see `pays`. deadline: s, see `Batcher`."""
         self.detector, self.faces = detector, faces
         self._batched: list[BatchedScorer | BatchedFaces] = []
-        if pays(providers):
+        if batched:
             scorer, finder = BatchedScorer(detector, deadline), BatchedFaces(faces, deadline)
             self.detector, self.faces = scorer, finder.detector
             self._batched = [scorer, finder]

@@ -292,7 +292,7 @@ def same_faces(got: object, wanted: object) -> None:
 def test_on_a_cpu_nothing_stands_between(detector: Detector, faces: FaceDetector) -> None:
     assert not pays([CPU])
     assert pays([CUDA, CPU])
-    shared = Shared(detector, faces, [CPU])
+    shared = Shared(detector, faces, batched=False)
     assert shared.detector is detector
     assert shared.faces is faces
     assert shared.counts() == {}
@@ -303,7 +303,7 @@ def test_on_a_cpu_nothing_stands_between(detector: Detector, faces: FaceDetector
 def test_on_an_accelerator_all_is_batched_and_every_size_met(detector: Detector, faces: FaceDetector) -> None:
     """The networks run on the CPU here; only what stands before them is the accelerator's."""
     small = FaceDetector(min_face=60)
-    shared = Shared(Tiny(detector), small, [CUDA, CPU])
+    shared = Shared(Tiny(detector), small, batched=True)
     try:
         shared.warm_up([(90, 120)])
         counts = shared.counts()

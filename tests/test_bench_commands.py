@@ -1,4 +1,4 @@
-"""The benchmark's commands on the CPU provider, as they are run: live, from memory, and the rival in PyTorch."""
+"""The benchmark's commands on the CPU provider, as they are run: live, from memory, and the PyTorch rival."""
 
 import json
 import subprocess
@@ -17,18 +17,21 @@ ROOT = Path(__file__).parent.parent
 def test_the_whole_command_on_the_cpu(tmp_path: Path) -> None:
     """Decoded frames and the curves, as for a GPU; one JSON, one picture."""
     report, curve = tmp_path / "bench.json", tmp_path / "curve.png"
-    words = ["--streams", "1,2", "--seconds", "2", "--size", "320x240", "--faces", "1", "--decoded"]
+    words = ["--streams", "2", "--seconds", "2", "--size", "320x240", "--faces", "1", "--decoded"]
     words += ["--provider", "cpu", "--json", str(report), "--plot", str(curve), "--no-rivals"]
+    words += ["--batching", "on", "--deadline", "2"]
     code = bench.main(words)
     found = json.loads(report.read_text())
     assert code == (0 if all(r["held"] for r in found["streams"]) else 1)
-    assert [r["streams"] for r in found["streams"]] == [1, 2]
+    assert [r["streams"] for r in found["streams"]] == [2]
     for r in found["streams"]:
         assert r["source"] == "decoded frames"
         assert r["provider"] == "CPU"
         assert r["analysed_fps"] > 5
         assert r["stages"]["overlay"]["runs"] > 0
         assert r["memory_mib"] > 0
+        assert r["batches"]["onet"]["batches"] > 10
+        assert r["batches"]["encode"]["rows"] > 5
     assert curve.read_bytes().startswith(b"\x89PNG")
 
 
