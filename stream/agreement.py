@@ -187,7 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"agreement: {error}", file=sys.stderr)
         return error.exit_code
     paths = fast(networks), slow(networks, EVERY if given.every_frame else None)
-    found, skipped, code = [], [], 0
+    found: list[Agreement] = []
+    skipped: list[str] = []
+    code = 0
     for name in videos_of(given.files):
         try:
             found.append(compare(display_name(name), frames_of(name, given.duration), paths))

@@ -70,7 +70,7 @@ def _many(given: argparse.Namespace) -> int:
     choose(given.provider)  # what cannot be had is told before anything is measured
     # Decoded frames lie in memory: half as many of them.
     seconds = 8.0 if given.decoded else 16.0
-    clips = [Clip(*size, faces, seconds) for size in given.size for faces in given.faces]
+    clips = [Clip(wide, high, faces, seconds) for wide, high in given.size for faces in given.faces]
     report: dict[str, Any] = {"schema": SCHEMA, "type": "bench", "machine": machine()}
     try:
         if given.batches is not None:
