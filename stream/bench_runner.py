@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def run(plan: Plan) -> dict[str, Any]:
             closing(Shared(networks.detector, networks.faces, batched=batched, deadline=plan.deadline))
         )
         shared.warm_up([(plan.clip.height, plan.clip.width)])
-        ours = Networks(shared.detector, shared.faces, networks.providers, networks.sha256)
+        ours = replace(networks, detector=shared.detector, faces=shared.faces)
         readers = _readers(plan, stack)
         streams = [_Stream(f"stream {i + 1}", r, ours, plan, window) for i, r in enumerate(readers)]
         for stream in streams:
