@@ -92,6 +92,8 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
                 "not held", (row["streams"], row["age_p95_ms"]), xytext=(4, 4), textcoords="offset points"
             )
     axes.set(xlabel="streams", ylabel="age at the overlay, ms", title=title, yscale="log")
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks("{x:g}")
     axes.set_xticks(sorted({row["streams"] for row in rows}))
     axes.legend()
     figure.savefig(path, dpi=120)
