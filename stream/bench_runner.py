@@ -78,6 +78,7 @@ class _Stream:
         analysis = Analysis(networks.detector, Tracker(networks.faces), judge, self.meter)
         health = Health(name, networks.provider, False, 0.0, None, 0, 0)
         self.pump = Pump(analysis, Dispatcher([]), [self.eyes], [self.eyes], self.meter, health)
+        self.pump.turns = networks.turns
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._began = (0, 0)
