@@ -2,12 +2,12 @@
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 
 import av
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from stream.relay.packets import PacketTrack
 
 MOST = 0.25  # s that sound is held back, however slow the picture is
 _WAITING = 100  # packets (2 s) that wait for one listener, or for their time
@@ -40,39 +40,17 @@ class Holder:
         return out
 
 
-class AudioOut(MediaStreamTrack):
+class AudioOut(PacketTrack):
     """What one listener's sender reads. Lives on the event loop."""
 
     kind = "audio"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._packets: deque[av.Packet] = deque()
-        self._ready = asyncio.Event()
-        self._reading = self._ended = False
-
     def offer(self, packet: av.Packet) -> None:
         """Leave a packet; the oldest is lost to a listener who does not take them."""
         if self._reading:
-            self._packets.append(packet)
+            self._add(packet)
             if len(self._packets) > _WAITING:
                 self._packets.popleft()
-            self._ready.set()
-
-    def end(self) -> None:
-        """No packet comes any more."""
-        self._ended = True
-        self._ready.set()
-
-    async def recv(self) -> av.Packet:
-        """The next packet. Raises MediaStreamError at the end."""
-        self._reading = True
-        while not self._packets:
-            if self._ended:
-                raise MediaStreamError
-            self._ready.clear()
-            await self._ready.wait()
-        return self._packets.popleft()
 
 
 class Sound:

@@ -4,17 +4,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
 import av
 import numpy as np
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
 from stream.relay.encode import Encoder, to_yuv
 from stream.relay.frames import Frames
+from stream.relay.packets import PacketTrack
 from stream.values import Frame
 from stream.views import View
 
@@ -33,7 +32,7 @@ class Kind(Enum):
     PLAIN = "plain"
 
 
-class VideoOut(MediaStreamTrack):
+class VideoOut(PacketTrack):
     """What one viewer's sender reads: packets from a key frame on. Lives on the event loop."""
 
     kind = "video"
@@ -42,9 +41,6 @@ class VideoOut(MediaStreamTrack):
         """ask_key: asks the encoder for a key frame."""
         super().__init__()
         self._ask_key = ask_key
-        self._packets: deque[av.Packet] = deque()
-        self._ready = asyncio.Event()
-        self._reading = self._ended = False
         self._needs_key = True
 
     def offer(self, packet: av.Packet) -> None:
@@ -57,25 +53,10 @@ class VideoOut(MediaStreamTrack):
             self._ask_key()
             return
         self._needs_key = False
-        self._packets.append(packet)
-        self._ready.set()
+        self._add(packet)
 
-    def end(self) -> None:
-        """No packet comes any more."""
-        self._ended = True
-        self._ready.set()
-
-    async def recv(self) -> av.Packet:
-        """The next packet. Raises MediaStreamError at the end."""
-        if not self._reading:
-            self._reading = True
-            self._ask_key()
-        while not self._packets:
-            if self._ended:
-                raise MediaStreamError
-            self._ready.clear()
-            await self._ready.wait()
-        return self._packets.popleft()
+    def _begin(self) -> None:
+        self._ask_key()
 
 
 class Output:
