@@ -54,15 +54,17 @@ class FaceDetector:
         return other
 
     def warm_up(self, sizes: Sequence[tuple[int, int]], batches: Sequence[int]) -> None:
-        """Run all networks at each batch size, PNet over pyramids of pictures of `sizes` (height, width)."""
+        """Run all networks at each batch size, PNet over pyramids of pictures of `sizes` (height, width).
+
+        One shape after the other, so that streams that look meanwhile wait for no more than one of them.
+        """
         for n in batches:
             self._rnet([np.zeros((n, 3, 24, 24), np.float32)])
             self._onet([np.zeros((n, 3, 48, 48), np.float32)])
             for height, width in sizes:
-                steps = pyramid_sizes(
-                    height, width, pyramid_scales(height, width, self.min_face, self.factor)
-                )
-                self._pnet([np.zeros((n, 3, *step), np.float32) for step in steps])
+                scales = pyramid_scales(height, width, self.min_face, self.factor)
+                for step in pyramid_sizes(height, width, scales):
+                    self._pnet([np.zeros((n, 3, *step), np.float32)])
 
     def detect(self, image: NDArray[np.uint8]) -> tuple[Face, ...]:
         """All faces of a picture (H, W, 3) BGR, the largest first."""

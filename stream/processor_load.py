@@ -14,9 +14,12 @@ class ProcessorLoad:
         self._cores = cores()
         self._when, self._spent = time.monotonic(), spent()
 
-    def share(self) -> float:
-        """0..1; never less than 0 where children have come and gone."""
-        now, used = time.monotonic(), spent()
+    def share(self, aside: float = 0.0) -> float:
+        """0..1; never less than 0 where children have come and gone.
+
+        aside: s of processor time, in all, of what gives way to the rest and therefore does not count.
+        """
+        now, used = time.monotonic(), spent() - aside
         share = (used - self._spent) / max(now - self._when, 1e-3) / self._cores
         self._when, self._spent = now, used
         return min(max(share, 0.0), 1.0)

@@ -112,15 +112,22 @@ class Pump:
         return State.NO_FACE if self._last is None else self._last.state
 
     def run_file(self, frames: Iterator[Frame], duration: float | None) -> None:
-        """Analyse every frame, in order. Raises what the source raises, and NoFaces if there were none."""
-        for frame in frames:
-            if self._last is None:
-                begin = frame.time
-            if self.stop.is_set() or (duration is not None and frame.time - begin >= duration):
-                return
-            self._meter.counts["frames"] += 1
-            self._one(frame, self._meter.counts["frames"], 0, None)
-        if not self._meter.counts["faces"]:
+        """Analyse every frame, in order, while what is live leaves room.
+
+        Raises what the source raises, and NoFaces if there were none.
+        """
+        begin: float | None = None
+        while not self.stop.is_set():
+            with self.turns.spare_turn() if self.turns else contextlib.nullcontext():
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                begin = frame.time if begin is None else begin
+                if duration is not None and frame.time - begin >= duration:
+                    return
+                self._meter.counts["frames"] += 1
+                self._one(frame, self._meter.counts["frames"], 0, None)
+        if not self.stop.is_set() and not self._meter.counts["faces"]:
             raise NoFaces(f"{self.health.source}: no face in {self._meter.counts['frames']} frames")
 
     def run_live(self, reader: LiveFrames, duration: float | None) -> None:

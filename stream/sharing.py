@@ -92,15 +92,21 @@ class Shared:
     """A process's networks for all of its streams: batched, or just as they are."""
 
     def __init__(
-        self, detector: Scorer, faces: FaceDetector, *, batched: bool, deadline: float = 0.0
+        self, detector: Scorer, faces: FaceDetector | BatchedFaces, *, batched: bool, deadline: float = 0.0
     ) -> None:
-        """batched: see `pays`. deadline: s, see `Batcher`."""
-        self.detector, self.faces = detector, faces
+        """batched: see `pays`. deadline: s, see `Batcher`.
+
+        faces: those that are batched already serve other detectors too, and stay their maker's to close.
+        """
+        self.detector: Scorer = detector
         self._batched: list[BatchedScorer | BatchedFaces] = []
         if batched:
-            scorer, finder = BatchedScorer(detector, deadline), BatchedFaces(faces, deadline)
-            self.detector, self.faces = scorer, finder.detector
-            self._batched = [scorer, finder]
+            self.detector = scorer = BatchedScorer(detector, deadline)
+            self._batched.append(scorer)
+            if isinstance(faces, FaceDetector):
+                faces = BatchedFaces(faces, deadline)
+                self._batched.append(faces)
+        self.faces = faces.detector if isinstance(faces, BatchedFaces) else faces
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What each network was asked for: asks, rows, batches; empty where nothing is batched."""

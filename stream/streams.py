@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ from stream.config import Settings
 from stream.errors import FacewitnessError
 from stream.governor import Governor
 from stream.networks import NetworkPool, Networks
+from stream.preparing import Edits, Preparation, networks_for
 from stream.processor_load import ProcessorLoad
 from stream.sinks.pool import Outlet, SinkPool
-from stream.sources import find
 from stream.status import ManyLine, Row
-from stream.stream_config import MOST, Plan, in_place, kept_process
+from stream.stream_config import MOST, Plan
 from stream.watched import WatchedStream, sink_options
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK = (
-    0.1  # s between two rounds, each of which starts one stream: a reader needs 0.15 s of processor to begin
-)
+# s between two rounds, each of which starts one stream: a reader needs 0.15 s of processor to begin
+TICK = 0.1
 GOVERN = 1.0  # s between two decisions about effort
 END = 10.0  # s for all streams to end
 REPLACE = 15.0  # s that an altered stream may take to end before its successor starts regardless
@@ -59,19 +58,19 @@ class Streams:
         Raises a FacewitnessError where a model, a sink, an output or a scheme cannot be.
         """
         self._networks, self._sinks, self._page = networks, sinks, page
-        self._process = plan.streams[0]  # its settings of the process hold till the end
         self._plan = {settings.name: settings for settings in plan.streams}
+        self._edits = Edits(networks, plan.streams[0])
         self._streams: list[WatchedStream] = []  # not yet begun, running, or ending
         self._outlets: dict[WatchedStream, Outlet] = {}
         self._next: list[_Ready] = []
-        self._opened: set[str] = set()  # names of all that ever was
         self._governor, self._processor = governor or Governor(), ProcessorLoad()
         self._decided = time.monotonic()  # s, when effort was decided last
         self.first_error: Exception | None = None  # that ended a stream
         self.summaries: dict[str, dict[str, Any]] = {}  # by name, of streams that have ended
         try:
-            for ready in self._prepare(list(plan.streams)):
-                self._open(ready)
+            self._next = self._ready(plan.streams, networks_for(networks, plan.streams))
+            while self._next:
+                self._open(self._next.pop(0))
         except FacewitnessError:
             self.close()
             raise
@@ -84,7 +83,7 @@ class Streams:
     ) -> None:
         """Watch until no stream is left or `stopped` says so, then end all. edited: a new plan, each once."""
         try:
-            while not stopped() and (self._streams or self._next):
+            while not stopped() and (self._streams or self._next or self._edits.pending):
                 plan = edited()
                 if plan is not None:
                     self.take_up(plan)
@@ -95,10 +94,19 @@ class Streams:
         finally:
             self.close()
 
+    def take_up(self, plan: Plan) -> None:
+        """Change what runs into what an edited file says, as soon as its networks are open.
+
+        One that cannot be is told, and changes nothing; of several the newest counts.
+        """
+        self._edits.offer(plan)
+
     def step(self, now: float) -> None:
-        """One round: collect who has ended, open who waited, start the next one, share the machine out."""
+        """One round: collect who has ended, take up an edit, open and start who waits, share effort out."""
         for stream in [each for each in self._streams if each.ended]:
             self._collect(stream)
+        if (edit := self._edits.step(self._plan)) is not None:
+            self._change(edit)
         for ready in list(self._next):
             if now >= ready.until or not any(each.name == ready.settings.name for each in self._streams):
                 self._next.remove(ready)
@@ -109,29 +117,6 @@ class Streams:
         if now - self._decided >= GOVERN:
             self._govern(now - self._decided)
             self._decided = now
-
-    def take_up(self, plan: Plan) -> None:
-        """Change what runs into what an edited file says. One that cannot be is told, and changes nothing."""
-        new = {settings.name: kept_process(self._process, settings)[0] for settings in plan.streams}
-        changed = [s for s in new.values() if s.name not in self._plan or not in_place(self._plan[s.name], s)]
-        gone = [name for name in self._plan if name not in new]
-        try:
-            ready = self._prepare(changed)
-        except FacewitnessError as error:
-            log.error("%s: %s; nothing is changed", plan.file, error)
-            return
-        for name in [*gone, *(settings.name for settings in changed)]:
-            self._dismiss(name)
-        self._next = [replace(each, settings=new[each.settings.name]) for each in self._next] + ready
-        for stream in self._streams:
-            if not stream.stopping:
-                stream.settings = new[stream.name]  # priority and rate; the next decision applies them
-        self._plan = new
-        self._networks.keep(settings.model for settings in new.values())
-        if held := kept_process(self._process, plan.streams[0])[1]:
-            log.warning("%s: %s: taken up at the next start", plan.file, ", ".join(held))
-        told = [*(f"- {name}" for name in gone), *(f"+ {settings.name}" for settings in changed)]
-        log.info("%s was edited: %s", plan.file, ", ".join(told) or "no stream ends or begins")
 
     def rows(self) -> list[Row]:
         """What the status line tells."""
@@ -149,40 +134,65 @@ class Streams:
             else:
                 log.error("%s does not end in time", stream.label)
 
-    def _prepare(self, wanted: list[Settings]) -> list[_Ready]:
-        """Open what streams share. Raises a FacewitnessError; then no sink stays open for them."""
+    def _change(self, edit: Preparation) -> None:
+        new = {settings.name: settings for settings in edit.plan.streams}
+        gone = [name for name in self._plan if name not in new]
+        try:
+            ready = self._ready(edit.changed, edit.networks())
+        except Exception as error:  # no edit ends what runs
+            log.error("%s: %s; nothing is changed", edit.plan.file, str(error) or type(error).__name__)
+            return
+        for name in [*gone, *(settings.name for settings in edit.changed)]:
+            self._dismiss(name)
+        self._next = [replace(each, settings=new[each.settings.name]) for each in self._next] + ready
+        for stream in self._streams:
+            if not stream.stopping:
+                stream.settings = new[stream.name]  # priority and rate; the next decision applies them
+        self._plan = new
+        self._let_go()
+        told = [*(f"- {name}" for name in gone), *(f"+ {settings.name}" for settings in edit.changed)]
+        log.info("%s was edited: %s", edit.plan.file, ", ".join(told) or "no stream ends or begins")
+
+    def _let_go(self) -> None:
+        """Close the networks that nobody uses any more."""
+        if not self._edits.opening:  # else some of them may be for the streams to come
+            used = [stream.networks for stream in self._streams]
+            self._networks.keep(used + [ready.networks for ready in self._next])
+
+    def _ready(self, wanted: Sequence[Settings], networks: Mapping[str, Networks]) -> list[_Ready]:
+        """Open the sinks of streams to be. Raises a FacewitnessError; then none stays open for them."""
         until = time.monotonic() + REPLACE
         with contextlib.ExitStack() as stack:
             ready = []
             for settings in wanted:
                 try:
-                    find(settings.source)
-                    networks = self._networks.get(settings.model, settings.min_face)
                     outlet = self._sinks.outlet(settings.alert, sink_options(settings))
                 except FacewitnessError as error:
                     raise type(error)(f"{settings.name}: {error}") from None
                 stack.callback(outlet.close)
-                ready.append(_Ready(settings, networks, outlet, until))
+                ready.append(_Ready(settings, networks[settings.name], outlet, until))
             stack.pop_all()
         return ready
 
-    def _open(self, ready: _Ready) -> None:
-        """Open what is the stream's own. Raises a FacewitnessError."""
-        settings, again = ready.settings, ready.settings.name in self._opened
-        if again and settings.record is not None:  # what was recorded before an edit stays
+    def _open(self, ready: _Ready, late: bool = False) -> None:
+        """Open what is the stream's own; late: after an edit, which overwrites nothing.
+
+        Raises a FacewitnessError.
+        """
+        settings = ready.settings
+        if late and settings.record is not None:
             settings = replace(settings, record=free_place(settings.record))
         try:
-            stream = WatchedStream(settings, ready.networks, ready.outlet, self._page, again=again)
-        except FacewitnessError:
+            stream = WatchedStream(settings, ready.networks, ready.outlet, self._page, again=late)
+        except BaseException:
             ready.outlet.close()
             raise
-        self._opened.add(stream.name)
         self._streams.append(stream)
         self._outlets[stream] = ready.outlet
 
     def _open_late(self, ready: _Ready) -> None:
         try:
-            self._open(ready)
+            self._open(ready, late=True)
         except Exception as error:  # the others go on
             self._tell(ready.settings.name, error)
 
@@ -213,6 +223,7 @@ class Streams:
         self.summaries[stream.name] = {"name": stream.name, **stream.summary()}
         while len(self.summaries) > 2 * MOST:
             del self.summaries[next(iter(self.summaries))]
+        self._let_go()
         if stream.error is not None:
             self._tell(stream.label, stream.error)
         elif not stream.stopping:
@@ -228,7 +239,7 @@ class Streams:
         live = {each.name: each for each in self._streams if each.live and each.begun and not each.stopping}
         before = self._governor.level
         loads = [stream.load() for stream in live.values()]
-        efforts = self._governor.step(loads, self._processor.share(), seconds)
+        efforts = self._governor.step(loads, self._processor.share(self._networks.turns.aside), seconds)
         for name, effort in efforts.items():
             live[name].apply(effort)
         if before is None and self._governor.level is not None:

@@ -15,11 +15,11 @@ from stream import logs
 from stream.config import Settings, load_toml
 from stream.config_watch import ConfigWatch, Version, version_of
 from stream.errors import ConfigError, FacewitnessError, OutputError
+from stream.memory import few_heaps
 from stream.meter import many_table
 from stream.networks import NetworkPool
 from stream.providers import choose
 from stream.pump import Observer
-from stream.relay.memory import few_heaps
 from stream.sinks.pool import SinkPool
 from stream.sources import find
 from stream.status import ManyLine, StatusLine
@@ -57,6 +57,7 @@ def watch(flags: dict[str, Any], config: str | None) -> int:
 def _watch_one(settings: Settings, pool: NetworkPool) -> int:
     networks = pool.get(settings.model, settings.min_face)
     with contextlib.ExitStack() as last, contextlib.ExitStack() as stack:
+        stack.callback(pool.close)
         sinks = SinkPool()
         stack.callback(sinks.close)
         outlet = sinks.outlet(settings.alert, sink_options(settings))
@@ -73,6 +74,7 @@ def _watch_many(plan: Plan, networks: NetworkPool, flags: dict[str, Any], versio
     settings = plan.streams[0]
     few_heaps()
     with contextlib.ExitStack() as last, contextlib.ExitStack() as stack:
+        stack.callback(networks.close)
         sinks = SinkPool()
         stack.callback(sinks.close)
         streams = Streams(plan, networks, sinks, _page(settings, stack))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream.analysis import Analysis
+from stream.batching import BatcherClosedError
 from stream.config import Settings
 from stream.errors import FacewitnessError
 from stream.governor import Effort, Load
@@ -91,7 +92,7 @@ class WatchedStream:
             prefix = f"{self.name[:40]}-{uuid.uuid4().hex[:8]}"
             policy = Policy(limits, cooldown=settings.cooldown)
             judge = Judge(policy, self.label, networks.label, prefix)
-            self._tracker = Tracker(networks.faces)
+            self._tracker = Tracker(networks.looker)
             self._analysis = Analysis(networks.detector, self._tracker, judge, self.meter)
             self.pump = Pump(self._analysis, _All(outlets), views, seeing, self.meter, health)
             self._open = stack.pop_all()
@@ -209,6 +210,8 @@ class WatchedStream:
             self.run()
         except FacewitnessError as error:
             self.error = error
+        except BatcherClosedError:  # the program ends, and did not wait for this stream
+            log.debug("%s: its networks were closed", self.name)
         except Exception as error:
             self.error = error
             log.exception("%s: an error in this program ended the stream", self.name)
