@@ -12,6 +12,7 @@ from typing import Protocol
 
 from stream.analysis import Analysis
 from stream.errors import NoFaces, SourceError
+from stream.logs import Trickle
 from stream.meter import Meter
 from stream.overlay import draw
 from stream.values import Alert, Frame, Health, Result, State
@@ -21,6 +22,7 @@ from stream.work import Turns, Work
 
 log = logging.getLogger(__name__)
 
+CHANGES = 120  # lines a minute about changes of state; a crowd that comes and goes makes many
 _POLL = 0.25  # s, how soon a stop is noticed while no frame comes
 _IDLE_DRAW = 0.5  # s between two pictures of a stream that delivers none
 
@@ -94,6 +96,7 @@ class Pump:
         self._recent: deque[float] = deque(maxlen=600)  # s, when frames were analysed
         self._last: Result | None = None
         self._states: dict[int, State] = {}
+        self._changes = Trickle(CHANGES, 60.0)
         self.stop = threading.Event()
 
     @property
@@ -230,10 +233,15 @@ class Pump:
             self._outlet.submit(replace(alert, wall_time=now))
 
     def _tell(self, result: Result) -> None:
-        """Log each change of a track's state."""
+        """Log each change of a track's state, as far as they are no flood."""
         states = {view.track.id: view.state for view in result.tracks}
         for view in result.tracks:
-            if self._states.get(view.track.id) is not view.state:
+            if self._states.get(view.track.id) is view.state:
+                continue
+            admitted, held = self._changes.admit(time.monotonic())
+            if held:
+                log.info("%s  %d more changes of state in a minute", self.health.source, held)
+            if admitted:
                 score = view.score.value if view.score else None
                 why = f"{score:.0%} fake" if score is not None else view.score.reason if view.score else ""
                 log.info(

@@ -70,6 +70,7 @@ def test_eight_streams_score_the_same_batched_and_alone(tmp_path, four):
     pool.keep = counting
     batched = scores(pool, four, tmp_path / "batched")
     pool.close()
+    assert pool.turns.aside > 0  # files take the turns that live streams leave
     assert sum(map(len, alone.values())) >= 24
     for name, wanted in alone.items():
         assert len(batched[name]) == len(wanted), name

@@ -177,4 +177,5 @@ def test_an_analysis_that_hangs_does_not_keep_the_others_from_working():
         ours.turns = turns
         ours.run_live(Script(10), None)
         assert ours.work.frames == 5
-        assert ours.work.busy >= 5 * 0.05
+        assert ours.work.busy >= 0.05  # for the first frame only: then the turn is taken from who hangs
+        assert not turns._live
