@@ -70,7 +70,7 @@ class Observed(Many):
         assert found, self.said()
         with urllib.request.urlopen(f"{found[1]}api/streams", timeout=10) as answer:
             rows = json.load(answer)["streams"]
-        return time.monotonic(), {row["name"]: row["frames"] for row in rows}
+        return time.monotonic(), {row["name"]: row["frames"] - row["dropped"] for row in rows}
 
     def held(self) -> tuple[int, int, int]:
         """Reader processes, threads and open files of the program."""
