@@ -3,19 +3,19 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from export.binding import ACCELERATORS, runner
+from export.buckets import BUCKETS, WIDE, Cut, exact, in_runs, padded
 from export.card import CARD_KEY, HEAD_KEY, Card
 from export.errors import ModelError
 from export.session import CPU, open_session
 from models.crop import to_input
-
-BUCKETS = (16, 8, 4, 2, 1)  # batch sizes that are run: a GPU stalls on each new shape, so there are few
 
 
 class Detector:
@@ -24,12 +24,14 @@ class Detector:
     def __init__(
         self, encoder: ort.InferenceSession, head: ort.InferenceSession, card: Card, sha256: str
     ) -> None:
-        self._encoder, self._head = encoder, head
+        self._encoder, self._head = runner(encoder), head
         self.card = card
         self.sha256 = sha256  # of the file, hexadecimal
-        self.provider: str = encoder.get_providers()[
-            0
-        ]  # what the encoder runs on; the small head is on the CPU
+        self.provider: str = encoder.get_providers()[0]  # the encoder's; the small head is on the CPU
+        # On a CPU each padded crop costs as much as a real one; on an accelerator each further run does.
+        wide = self.provider in ACCELERATORS
+        self.buckets: tuple[int, ...] = WIDE if wide else BUCKETS
+        self._cut: Cut = padded if wide else exact
 
     def encode(
         self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
@@ -51,11 +53,13 @@ class Detector:
         return features
 
     def _run(self, crops: NDArray[np.uint8], more: dict[str, NDArray]) -> NDArray[np.float32]:
-        parts = [
-            self._encoder.run(["features"], {"crops": to_input(part, self.card.crop), **more})[0]
-            for part in _split(crops)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.card.features), np.float32)
+        if not len(crops):
+            return np.zeros((0, self.card.features), np.float32)
+
+        def run(part: NDArray[np.uint8]) -> Sequence[NDArray]:
+            return self._encoder({"crops": to_input(part, self.card.crop), **more})[:1]
+
+        return in_runs(run, [crops], self._cut)[0]
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (B, T, D), weights (B, T) in 0..1, 0 = padding -> (B,) probability that the face is fake.
@@ -76,7 +80,7 @@ class Detector:
     def warm_up(self) -> None:
         """Run every batch size once, with and without the second eye: none is met for the first time live."""
         size = self.card.crop.size
-        for n in BUCKETS:
+        for n in self.buckets:
             for look in (True, False) if self.card.second else (True,):
                 self.encode(np.zeros((n, size, size, 3), np.uint8), np.full(n, look))
 
@@ -106,12 +110,3 @@ def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: 
         raise ModelError(f"{path} takes {inputs}, but its card promises crops of {size} px")
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return Detector(session, open_session(head, (CPU,), threads), card, digest)
-
-
-def _split(crops: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Cut a batch into the largest buckets that fit: nothing is padded, nothing encoded in vain."""
-    start = 0
-    while start < len(crops):
-        size = next(b for b in BUCKETS if b <= len(crops) - start)
-        yield crops[start : start + size]
-        start += size

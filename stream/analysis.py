@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from export.card import Card
 from models.crop import crop_face
+from stream.governor import RISKY
 from stream.judge import Judge, headline
 from stream.meter import Meter
 from stream.quality import measure
-from stream.values import Alert, Frame, Quality, Result, Score, Track, TrackView
+from stream.values import Alert, Frame, Quality, Result, Score, State, Track, TrackView
 from stream.window import Pacer, Window
 
 HISTORY = 10.0  # s of scores kept for the overlay's curve
@@ -54,6 +55,7 @@ class _Memory:
         self.window = Window(card.window.seconds, card.window.rate)
         self.history: deque[tuple[float, float]] = deque(maxlen=int(HISTORY / card.window.stride + 1.5))
         self.crops = 0  # encoded so far
+        self.state = State.UNCERTAIN
         self.quality: Quality | None = None
         self.score: Score | None = None
 
@@ -65,6 +67,7 @@ class Analysis:
         """detector: may be shared between streams; tracker, judge and meter belong to this one."""
         self._detector, self._tracker, self._judge, self._meter = detector, tracker, judge, meter
         self._memories: dict[int, _Memory] = {}
+        self.thrift = 1  # factor on the second eye's `every` for tracks that nothing speaks against
 
     def step(self, frame: Frame) -> Result:
         """Analyse one frame. Frames come in the order of their time."""
@@ -83,7 +86,7 @@ class Analysis:
         views = []
         for track in tracks:
             memory = self._memories[track.id]
-            history = tuple(memory.history)
+            memory.state, history = states[track.id], tuple(memory.history)
             views.append(TrackView(track, states[track.id], memory.score, memory.quality, history))
         return Result(frame, headline(states.values()), tuple(views), alerts)
 
@@ -117,9 +120,15 @@ class Analysis:
             memory.crops += 1
 
     def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
-        """Which crops the second eye looks at: each so many-th of a track, its first among them."""
+        """Which crops the second eye looks at: each so many-th of a track, its first among them.
+
+        The `thrift` of a full machine spares it, but never where a track is under suspicion.
+        """
         second = self._detector.card.second
-        return np.array([second is not None and memory.crops % second.every == 0 for memory in due])
+        if second is None:
+            return np.zeros(len(due), bool)
+        plain, sparing = second.every, second.every * self.thrift
+        return np.array([m.crops % (plain if m.state in RISKY else sparing) == 0 for m in due])
 
     def _score(self, now: float) -> None:
         """Run the head over the windows that are due; windows of equal length in one batch."""

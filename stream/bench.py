@@ -1,178 +1,211 @@
-"""`python -m stream.bench`: one live 720p30 stream with two faces, watched by the real command.
+"""`python -m stream.bench`: what it costs to watch live streams, and how many of them this machine holds.
 
-The clip is made on the spot from the portraits in stream/assets, encoded once (H.264, 2.5 Mbit/s, a key
-frame every 2 s) and served as MPEG-TS over TCP on loopback, at its own pace, by a process of its own.
-`facewitness watch` runs as a user would run it, with the annotated recording on, so that decoding, faces,
-scoring, overlay and encoding all count. Age is measured from the arrival of a frame's packet to its overlay.
-Needs psutil (the [dev] extra).
+    python -m stream.bench                          # one stream by the real command, as a user runs it
+    python -m stream.bench --streams 1,2,4,8        # several in one process, then the rivals in the same run
+    python -m stream.bench --streams 1,2,4,8,16,32,64 --provider cuda --decoded --batches 1,2,4,8,16,32,64
+
+Nothing is fetched: the clips are made on the spot from the portraits in stream/assets (H.264, a key frame
+every 2 s) and served as MPEG-TS over TCP on loopback, at their own pace, by a process of its own. Age counts
+from the arrival of a frame's packet to its overlay. A number of streams counts as held where 95 % of the
+frames were decoded and analysed, p95 of the age is at most 150 ms and does not grow, and every swapped face
+was an alert within 2 s. Needs psutil (the [dev] extra); the rivals need [train].
 """
 
 import argparse
-import contextlib
 import json
-import math
-import multiprocessing
-import os
-import platform
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-from fractions import Fraction
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from export.session import CPU
+from stream.bench_batches import curve, demand, streams_borne
+from stream.bench_clips import Clip
+from stream.bench_compare import compare, missing
+from stream.bench_gauges import machine
+from stream.bench_report import batches_table, need_matplotlib, plot, rivals_table, streams_table
+from stream.bench_runner import Plan
+from stream.bench_single import held, measure, tell
+from stream.bench_streams import growth, held_at_most
+from stream.bench_streams import measure as measure_streams
+from stream.config import PROVIDERS
+from stream.errors import ConfigError, FacewitnessError
+from stream.networks import open_networks
+from stream.providers import choose
 
-ASSETS = Path(__file__).parent / "assets"
-FPS = 30
-SECONDS = 8  # of the clip that is served again and again
-WIDTH, HEIGHT = 1280, 720
-
-
-def make_clip(path: Path, faces: int = 2) -> None:
-    """Portraits that sway before a grey wall with sensor noise; the faces are about 130 px wide."""
-    portraits = [_portrait(name) for name in ("eileen_collins.jpg", "grace_hopper.jpg")]
-    rng = np.random.default_rng(7)
-    wall = np.linspace(90, 160, WIDTH, dtype=np.float32)[None, :, None] * np.ones((HEIGHT, 1, 3), np.float32)
-    noise = rng.normal(0, 3, (8, HEIGHT, WIDTH, 1)).astype(np.float32)
-    with av.open(str(path), "w", format="mpegts") as out:
-        stream = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.bit_rate, stream.gop_size = 2_500_000, 2 * FPS
-        for i in range(SECONDS * FPS):
-            picture = wall + noise[i % len(noise)]
-            for k in range(faces):
-                turn = 2 * math.pi * (i / (SECONDS * FPS) + k / max(faces, 1))
-                centre = (k + 0.5) * WIDTH / faces + 60 * math.sin(turn), HEIGHT / 2 + 30 * math.cos(turn)
-                _paste(picture, portraits[k % 2], centre)
-            frame = av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), "bgr24")
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+SCHEMA = 1
+LEAST = 5.0  # s that one stream must be watched for its figures to mean something
 
 
-def _portrait(name: str) -> NDArray[np.float32]:
-    picture = cv2.imread(str(ASSETS / name))
-    assert picture is not None
-    scale = 300 / picture.shape[1]
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns 0 where all that was measured was held, 1 where not, else an error's code."""
+    parser = _parser()
+    given, extra = parser.parse_known_args(arguments)  # for one stream the rest goes to `facewitness watch`
+    many = given.streams is not None or given.batches is not None or given.rivals is True
+    if many and extra:
+        parser.error(f"unrecognised: {' '.join(extra)}")
+    if given.seconds < LEAST and not many:
+        parser.error(f"--seconds: at least {LEAST:g}")
+    try:
+        if find_spec("psutil") is None:
+            raise ConfigError(
+                "the benchmark needs psutil, which is not installed: pip install 'facewitness[dev]'"
+            )
+        if given.plot is not None:
+            need_matplotlib()
+        if many:
+            return _many(given)
+    except FacewitnessError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+    report = measure(given.seconds, ["--provider", given.provider, *extra])
+    _write(report, given.json)
+    print(tell(report))
+    return 0 if held(report) else 1
 
 
-def _paste(picture: NDArray[np.float32], portrait: NDArray[np.float32], centre: tuple[float, float]) -> None:
-    height, width = portrait.shape[:2]
-    x, y = round(centre[0] - width / 2), round(centre[1] - height / 2)
-    top, left = max(y, 0), max(x, 0)
-    bottom, right = min(y + height, HEIGHT), min(x + width, WIDTH)
-    picture[top:bottom, left:right] = portrait[top - y : bottom - y, left - x : right - x]
+def _many(given: argparse.Namespace) -> int:
+    """The table of streams, the batch-size curve, the rivals: what was asked for, in one run."""
+    choose(given.provider)  # what cannot be had is told before anything is measured
+    # Decoded frames lie in memory: half as many of them.
+    seconds = 8.0 if given.decoded else 16.0
+    clips = [Clip(wide, high, faces, seconds) for wide, high in given.size for faces in given.faces]
+    report: dict[str, Any] = {"schema": SCHEMA, "type": "bench", "machine": machine()}
+    try:
+        if given.batches is not None:
+            _batches(given, clips[0], report)
+        if given.streams is not None:
+            for clip in clips:
+                _streams(given, clip, report)
+            if given.plot is not None:
+                plot(report["streams"], given.plot, f"{report['machine'].split(',')[0]}, {given.provider}")
+        if given.rivals or (given.rivals is None and given.streams is not None):
+            _rivals(given, report)
+    finally:  # what was measured is not lost where a later part fails
+        _write(report, given.json)
+    rows = report.get("streams", [])
+    return 0 if all(row["held"] for row in rows) else 1
 
 
-def serve(clip: str, port: int) -> None:
-    """Serve the clip to one client, again and again, at its own pace, with time stamps that go on."""
-    # The client goes when it has seen enough; that is the end, not an error.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError), av.open(clip) as source:
-        template = source.streams.video[0]
-        base = template.time_base or Fraction(1, 90_000)
-        packets = [
-            (bytes(p), p.pts or 0, p.dts or 0, p.is_keyframe) for p in source.demux(template) if p.size
-        ]
-        period, first = round(SECONDS / base), packets[0][2]
-        with av.open(f"tcp://127.0.0.1:{port}?listen=1", "w", format="mpegts") as out:
-            stream = out.add_stream_from_template(template)
-            begin, turn = time.monotonic(), 0
-            while True:
-                for data, pts, dts, key in packets:
-                    due = begin + float((dts - first + turn * period) * base)
-                    time.sleep(max(due - time.monotonic(), 0))
-                    packet = av.Packet(data)
-                    packet.pts, packet.dts = pts + turn * period, dts + turn * period
-                    packet.time_base, packet.stream, packet.is_keyframe = base, stream, key
-                    out.mux(packet)
-                turn += 1
+def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> None:
+    plan = Plan(
+        clip,
+        given.seconds,
+        model=given.model,
+        provider=given.provider,
+        threads=given.threads,
+        min_face=given.min_face,
+        rate=given.rate,
+        batching=given.batching,
+        deadline=given.deadline / 1000,
+    )
+    rows = measure_streams(plan, given.streams, live=not given.decoded)
+    most, grown = held_at_most(rows), growth(rows)
+    report.setdefault("streams", []).extend(rows)
+    report.setdefault("held", {})[clip.label], report.setdefault("growth", {})[clip.label] = most, grown
+    print(
+        f"{report['machine']}, {rows[0]['model']}, {rows[0]['provider']}; {clip.label}, {rows[0]['source']}"
+    )
+    print(streams_table(rows))
+    told = "–" if grown is None else f"{grown:.0%} dearer"
+    print(f"held at most: {most}; the dearest stream beside the cheapest: {told}\n", flush=True)
 
 
-def measure(seconds: float, extra: list[str]) -> dict[str, Any]:
-    """Watch the served clip for so long. Returns the command's own summary, with memory and CPU beside it."""
-    import psutil
-
-    with tempfile.TemporaryDirectory() as folder:
-        clip, report = Path(folder, "clip.ts"), Path(folder, "report.json")
-        make_clip(clip)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        server = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(str(clip), port), daemon=True
-        )
-        server.start()
-        outputs = ["--meter", str(report), "--record", str(Path(folder, "out.mp4"))]
-        address = f"tcp://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "stream.cli", "watch", address, "--quiet", *outputs]
-        command += ["--duration", str(seconds), *extra]
-        watch = subprocess.Popen(command, cwd=Path(__file__).parent.parent)
-        process = psutil.Process(watch.pid)
-        memory, cpu, begin = [], 0.0, time.monotonic()
-        while watch.poll() is None:
-            time.sleep(1)
-            try:
-                family = [process, *process.children(recursive=True)]
-                memory.append((time.monotonic() - begin, sum(p.memory_info().rss for p in family) / 2**20))
-                cpu = sum(sum(p.cpu_times()[:2]) for p in family)
-            except psutil.NoSuchProcess:
-                continue
-        server.terminate()
-        if watch.returncode:
-            raise SystemExit(f"watch ended with {watch.returncode}")
-        summary: dict[str, Any] = json.loads(report.read_text())
-    wall = memory[-1][0]
-    return {
-        "machine": f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}",
-        "seconds": seconds,
-        "cores_used": round(cpu / wall, 2),
-        "memory": _memory(memory),
-        **summary,
-    }
+def _batches(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> None:
+    networks = open_networks(given.model, choose(given.provider), given.threads, given.min_face)
+    rows, asked = curve(networks, clip, given.batches), demand(networks, clip)
+    on_cpu = networks.providers[0] == CPU
+    borne = streams_borne(rows, asked, "item_cpu_ms" if on_cpu else "item_ms")
+    report |= {"batches": rows, "demand": asked, "networks_bear": borne}
+    print(f"{report['machine']}, {networks.label}, {networks.provider}\n{batches_table(rows)}")
+    print(f"items a second of one stream: {asked}")
+    unit = "one core" if on_cpu else "the accelerator"
+    print(f"the networks alone: {unit} would bear {borne} streams\n", flush=True)
 
 
-def _memory(samples: list[tuple[float, float]]) -> dict[str, float]:
-    """Resident MiB of the command and its children: late in the run, and the slope after the first quarter.
+def _rivals(given: argparse.Namespace, report: dict[str, Any]) -> None:
+    if why := missing():
+        report["rivals"] = {"missing": why}
+        print(why, file=sys.stderr)
+        return
+    found = compare(
+        given.rival_seconds,
+        weights=given.rival_weights,
+        model=given.model,
+        provider=given.provider,
+        threads=given.threads,
+        min_face=given.min_face,
+    )
+    ratios = {key: value for key, value in found.items() if "speedup" in key}
+    report |= {"rivals": found, **ratios}
+    print(
+        f"rivals: {found['clip']}, InceptionResnetV1 with {found['weights']}, {given.threads} thread(s) each"
+    )
+    print(rivals_table(found["runs"]))
+    what = "CPU time of one core" if found["compared"] == "cpu_ms" else "wall time"
+    print(f"ms a frame, {what}: {found['torch_ms']:.1f} of (a), {found['ours_ms']:.1f} of ours; saved by")
+    print("\n".join(f"  {step['step']:<12}{step['saved_ms']:9.2f}" for step in found["steps"]))
+    print("\n".join(f"{name}: {value}x" for name, value in ratios.items()), flush=True)
 
-    The last samples stay out: the command is closing then, its reader is gone.
-    """
-    times, values = np.array(samples[:-4] or samples).T
-    settled = times >= times[-1] / 4
-    slope = np.polyfit(times[settled] / 60, values[settled], 1)[0] if settled.sum() > 2 else float("nan")
-    return {
-        "end_mib": round(float(np.median(values[times >= times[-1] * 3 / 4])), 1),
-        "peak_mib": round(float(values.max()), 1),
-        "growth_mib_per_min": round(float(slope), 3),
-    }
 
-
-def main() -> int:
-    """Print a table, and JSON with --json; exit 1 if the stream was not held."""
-    parser = argparse.ArgumentParser(prog="python -m stream.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default: 60; a soak: 1200)")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    known, extra = parser.parse_known_args()  # the rest goes to `facewitness watch`
-    report = measure(known.seconds, extra)
-    if known.json:
+def _write(report: dict[str, Any], where: str | None) -> None:
+    if where == "-":
         print(json.dumps(report, indent=1))
-    stages, counts, memory = report["stages"], report["counts"], report["memory"]
-    age = stages["age"]
-    held = age["p95_ms"] <= 150 and age["last_third_ms"] <= 1.5 * age["first_third_ms"] + 10
-    print(f"| {'stage':<8} | runs | p50 ms | p95 ms |\n| --- | --- | --- | --- |")
-    for name, row in stages.items():
-        print(f"| {name:<8} | {row['runs']} | {row['p50_ms']} | {row['p95_ms']} |")
-    print(f"\n{report['machine']}, {report['model']}, {report['provider']}, {report['seconds']:.0f} s")
-    print(f"frames {counts['frames']}, dropped {counts.get('dropped', 0)}, cores used {report['cores_used']}")
-    print(f"age first third {age['first_third_ms']} ms, last third {age['last_third_ms']} ms")
-    print(f"memory {memory['end_mib']} MiB, growth {memory['growth_mib_per_min']} MiB/min")
-    print("held" if held else "NOT held")
-    return 0 if held else 1
+    elif where is not None:
+        Path(where).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+
+
+def _counts(word: str) -> tuple[int, ...]:
+    numbers = tuple(int(part) for part in word.split(","))
+    if not numbers or min(numbers) < 1:
+        raise ValueError(word)
+    return numbers
+
+
+def _sizes(words: str) -> list[tuple[int, int]]:
+    return [_size(word) for word in words.split(",")]
+
+
+def _size(word: str) -> tuple[int, int]:
+    width, height = {"720p": "1280x720", "1080p": "1920x1080"}.get(word, word).split("x")
+    if min(int(width), int(height)) < 240 or int(width) % 2 or int(height) % 2:
+        raise ValueError(word)
+    return int(width), int(height)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stream.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--streams", type=_counts, metavar="N,N,…", help="numbers of streams to hold, one after the other")
+    add("--seconds", type=float, default=60, help="measured, of each number of streams (%(default)g)")
+    add("--json", nargs="?", const="-", metavar="FILE", help="the report; - or nothing: on stdout")
+    add("--plot", type=Path, metavar="FILE", help="the curve of streams against age, .png or .svg")
+    add(
+        "--size", type=_sizes, default="720p", help="of the clips: 720p, 1080p, WIDTHxHEIGHT, … (%(default)s)"
+    )
+    add("--faces", type=_counts, default="2", help="people in the clips, such as 1,2,5 (%(default)s)")
+    add("--rate", type=float, metavar="FPS", help="analyse no more frames a second of each stream")
+    add("--decoded", action="store_true", help="feed decoded frames: what is left without decoding")
+    add("--batches", type=_counts, metavar="N,N,…", help="time every network at these batch sizes")
+    add("--batching", choices=("auto", "on", "off"), default="auto", help="across streams (where it pays)")
+    add("--deadline", type=float, default=0, metavar="MS", help="batching waits so long (%(default)g)")
+    add(
+        "--rivals",
+        action=argparse.BooleanOptionalAction,
+        help="compare with other pipelines (default: with --streams)",
+    )
+    add("--rival-weights", type=Path, metavar="FILE", help="InceptionResnetV1 in the common layout")
+    add("--rival-seconds", type=float, default=20, help="of each pipeline (%(default)g)")
+    add("--model", default="detector", help="ours (%(default)s)")
+    add("--provider", choices=PROVIDERS, default="auto")
+    add("--threads", type=int, default=1, help="of each network (%(default)s)")
+    add("--min-face", type=int, default=60, help="px (%(default)s)")
+    return parser
 
 
 if __name__ == "__main__":

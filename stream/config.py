@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.errors import ConfigError
+from stream.redact import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Settings:
     """What `watch` does. The names are those of the flags and of the TOML file's keys, with "_" for "-"."""
 
     source: str
+    name: str = ""  # of the stream, in URLs, paths and alerts; made from the source where it is not given
+    priority: float = 1.0  # of the stream, when the machine is full
     model: str = "detector"
     provider: str = "auto"
     threads: int = 1
@@ -36,6 +39,11 @@ class Settings:
     resolution: tuple[int, int] | None = None  # px
     rate: float | None = None  # frames a second
     cooldown: float = 10.0  # s
+    alert_on: float | None = None  # 0..1; None, here and below: as the detector's card says
+    alert_off: float | None = None
+    suspicious_on: float | None = None
+    suspicious_off: float | None = None
+    analysis_rate: float | None = None  # frames a second at most
     quiet: bool = False
     log: str = "text"
     meter: str | None = None
@@ -71,6 +79,22 @@ def number(least: float, kind: type = float) -> Callable[[str], Any]:
     return parse
 
 
+def _share(word: str) -> float:
+    value = float(word)
+    if not 0 <= value <= 1:
+        raise ValueError("from 0 to 1")
+    return value
+
+
+_share.__name__ = "number from 0 to 1"
+
+
+def _stream_name(word: str) -> str:
+    if not NAME.fullmatch(word):
+        raise ValueError("letters, digits, '-', '_' and '.', 64 at most, a letter or digit first")
+    return word
+
+
 def _resolution(word: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", word)
     if not match:
@@ -86,11 +110,15 @@ def _address(word: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a stream; fit for URLs and file names
+LARGEST = 1 << 20  # bytes of a TOML file
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "coreml")
 OPTIONS: dict[str, Option] = {
     "model": Option(
         "name of a detector that ships, or path of an .onnx file with a card", metavar="NAME|FILE"
     ),
+    "name": Option("what the stream is called on the page, in paths and alerts", _stream_name),
+    "priority": Option("of the stream, against that of others when the machine is full", number(0.1)),
     "provider": Option("what onnxruntime runs on; 'auto' says what it chose", choices=PROVIDERS),
     "threads": Option("threads of each network", number(1, int)),
     "min_face": Option("smallest face looked for, px", number(20, int), metavar="PX"),
@@ -110,6 +138,11 @@ OPTIONS: dict[str, Option] = {
     "resolution": Option("ask the webcam or screen for this size", _resolution, metavar="WxH"),
     "rate": Option("ask the webcam or screen for this rate", number(1), metavar="FPS"),
     "cooldown": Option("a relapse this soon continues the same alert", number(0), metavar="S"),
+    "alert_on": Option("an alert begins at this score, instead of the card's", _share, metavar="SCORE"),
+    "alert_off": Option("… and ends below this one", _share, metavar="SCORE"),
+    "suspicious_on": Option("SUSPICIOUS begins at this score", _share, metavar="SCORE"),
+    "suspicious_off": Option("… and ends below this one", _share, metavar="SCORE"),
+    "analysis_rate": Option("analyse no more frames a second of a live stream", number(0.1), metavar="FPS"),
     "quiet": Option("alerts and errors only", parse=bool),
     "log": Option("how log lines look", choices=("text", "json")),
     "meter": Option(
@@ -124,9 +157,9 @@ OPTIONS: dict[str, Option] = {
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the source and a flag for each option; unset flags stay out of the namespace."""
+    """Give a parser the sources and a flag for each option; unset flags stay out of the namespace."""
     parser.add_argument(
-        "source", nargs="?", default=argparse.SUPPRESS, help="what to watch: a URL, file or camera"
+        "source", nargs="*", default=argparse.SUPPRESS, help="what to watch: URLs, files or cameras"
     )
     add_options(parser, OPTIONS, Settings)
 
@@ -154,42 +187,51 @@ def add_options(parser: argparse.ArgumentParser, options: Mapping[str, Option], 
         parser.add_argument(flag, default=argparse.SUPPRESS, help=text, metavar=metavar, **extra)
 
 
-def settings_from(flags: dict[str, Any], config: str | None) -> Settings:
-    """Flags over the TOML file over the defaults. Raises ConfigError with one line for anything wrong."""
-    values = merged(flags, config, OPTIONS)
-    if not values.get("source"):
-        raise ConfigError("no source: name a camera, URL or file, or try `facewitness watch demo`")
-    return Settings(**values)
-
-
 def merged(flags: dict[str, Any], config: str | None, options: Mapping[str, Option]) -> dict[str, Any]:
     """The values of flags over those of a TOML file. Raises ConfigError."""
-    values = read_toml(Path(config), options) if config else {}
-    return values | {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
+    values = read_table(load_toml(Path(config)), config, options) if config else {}
+    return values | given(flags)
 
 
-def read_toml(path: Path, options: Mapping[str, Option] = OPTIONS) -> dict[str, Any]:
-    """The settings in a TOML file. Raises ConfigError: unreadable, not TOML, unknown key, wrong value."""
+def given(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags as argparse leaves them, as values of settings."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError: unreadable, too large, not TOML."""
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path}: {LARGEST >> 20} MiB is the most")
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers beyond all bounds
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    return {_key(path, key, options): _value(path, key, raw, options) for key, raw in table.items()}
 
 
-def _key(path: Path, key: str, options: Mapping[str, Option]) -> str:
+def read_table(
+    table: Mapping[str, Any], where: str, options: Mapping[str, Option] = OPTIONS
+) -> dict[str, Any]:
+    """The settings in one table. where: names it in errors. Raises ConfigError: unknown key, wrong value."""
+    return {_key(where, key, options): _value(where, key, raw, options) for key, raw in table.items()}
+
+
+def _key(where: str, key: str, options: Mapping[str, Option]) -> str:
     name = key.replace("-", "_")
     if name not in options and (name != "source" or options is not OPTIONS):
-        raise ConfigError(f"{path}: unknown key '{key}'")
+        raise ConfigError(f"{where}: unknown key {redact(repr(key))}")
     return name
 
 
-def _value(path: Path, key: str, raw: Any, options: Mapping[str, Option]) -> Any:
-    name = key.replace("-", "_")
-    option = options.get(name, Option(""))
+def _value(where: str, key: str, raw: Any, options: Mapping[str, Option]) -> Any:
+    option = options.get(key.replace("-", "_"), Option(""))
+    shown = "this value"  # a number beyond all bounds cannot even be shown
     try:
+        shown = redact(repr(raw))  # a source or a sink may hold a password
         if option.parse is bool:
             if not isinstance(raw, bool):
                 raise ValueError("true or false")
@@ -203,7 +245,7 @@ def _value(path: Path, key: str, raw: Any, options: Mapping[str, Option]) -> Any
             raise ValueError("a text or a number")
         value = option.parse(str(raw))
     except ValueError as error:
-        raise ConfigError(f"{path}: {key} = {raw!r} cannot be: {error}") from None
+        raise ConfigError(f"{where}: {key} = {shown} cannot be: {error}") from None
     if option.choices and value not in option.choices:
-        raise ConfigError(f"{path}: {key} = {raw!r} cannot be: one of {', '.join(option.choices)}")
+        raise ConfigError(f"{where}: {key} = {shown} cannot be: one of {', '.join(option.choices)}")
     return value

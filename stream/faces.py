@@ -6,22 +6,22 @@ follows facenet_pytorch 2.5.3, models/utils/detect_face.py, number for number (`
 compares them), with its quirks: some widths count an extra pixel and some do not.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 import export
 from export.session import open_session
+from stream.nets import Net, alone, on_crops, to_input
 from stream.suppression import suppress, suppress_contained
 from stream.values import Face
 
 WEIGHTS = Path(export.__file__).parent / "weights"
 CELL, STRIDE = 12, 2  # px, PNet's window and its step
-CHUNK = 64  # crops in one run of RNet or ONet; bounds memory whatever the picture holds
 
 Boxes = NDArray[np.float32]  # (N, 4) x1 y1 x2 y2 px
 
@@ -43,8 +43,28 @@ class FaceDetector:
         pyramid; 0.709 halves the area. Raises ModelError, ProviderError as `open_session`.
         """
         files = (WEIGHTS / f"mtcnn_{name}.onnx" for name in ("pnet", "rnet", "onet"))
-        self._pnet, self._rnet, self._onet = (open_session(file, providers, threads) for file in files)
+        self._pnet, self._rnet, self._onet = (alone(open_session(file, providers, threads)) for file in files)
         self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
+
+    def through(self, wrap: Callable[[str, Net], Net]) -> "FaceDetector":
+        """The same detector with other hands on its networks, "pnet", "rnet" and "onet"."""
+        other = copy.copy(self)
+        other._pnet, other._rnet = wrap("pnet", self._pnet), wrap("rnet", self._rnet)
+        other._onet = wrap("onet", self._onet)
+        return other
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]], batches: Sequence[int]) -> None:
+        """Run all networks at each batch size, PNet over pyramids of pictures of `sizes` (height, width).
+
+        One shape after the other, so that streams that look meanwhile wait for no more than one of them.
+        """
+        for n in batches:
+            self._rnet([np.zeros((n, 3, 24, 24), np.float32)])
+            self._onet([np.zeros((n, 3, 48, 48), np.float32)])
+            for height, width in sizes:
+                scales = pyramid_scales(height, width, self.min_face, self.factor)
+                for step in pyramid_sizes(height, width, scales):
+                    self._pnet([np.zeros((n, 3, *step), np.float32)])
 
     def detect(self, image: NDArray[np.uint8]) -> tuple[Face, ...]:
         """All faces of a picture (H, W, 3) BGR, the largest first."""
@@ -59,7 +79,7 @@ class FaceDetector:
         if not len(boxes):
             return ()
         boxes, crops = _cut(sums, boxes, 48)
-        offsets, points, scores = _run(self._onet, crops)
+        offsets, points, scores = on_crops(self._onet, crops)
         passed = scores > self.thresholds[2]
         boxes, points = regress(boxes[passed], offsets[passed]), place(points[passed], boxes[passed])
         scores = scores[passed]
@@ -84,7 +104,7 @@ class FaceDetector:
         if not len(inside):
             return found
         crops = np.stack([_crop(image, box, 48) for box in squares[inside]])
-        offsets, points, scores = _run(self._onet, crops)
+        offsets, points, scores = on_crops(self._onet, crops)
         refined, points = regress(squares[inside], offsets), place(points, squares[inside])
         for i, box, landmarks, score in zip(inside, refined, points, scores, strict=True):
             if score > self.thresholds[2]:
@@ -93,11 +113,10 @@ class FaceDetector:
 
     def _propose(self, sums: NDArray[np.int32], scales: list[float]) -> Boxes:
         """PNet over the pyramid: candidates as squares."""
-        height, width = sums.shape[0] - 1, sums.shape[1] - 1
+        sizes = pyramid_sizes(sums.shape[0] - 1, sums.shape[1] - 1, scales)
+        smaller = [to_input(shrink(sums, *size)[None]) for size in sizes]
         rows = []
-        for scale in scales:
-            small = shrink(sums, int(height * scale + 1), int(width * scale + 1))
-            offsets, probabilities = self._pnet.run(None, {"image": _to_input(small[None])})
+        for scale, (offsets, probabilities) in zip(scales, self._pnet(smaller), strict=True):
             found = _cells(offsets[0], probabilities[0, 1], scale, self.thresholds[0])
             rows.append(found[suppress(found[:, :4], found[:, 4], 0.5)])
         found = np.concatenate(rows)
@@ -108,7 +127,7 @@ class FaceDetector:
     def _reject(self, sums: NDArray[np.int32], boxes: Boxes) -> Boxes:
         """RNet over the candidates: those that stay, moved, as squares."""
         boxes, crops = _cut(sums, boxes, 24)
-        offsets, scores = _run(self._rnet, crops)
+        offsets, scores = on_crops(self._rnet, crops)
         passed = scores > self.thresholds[1]
         boxes, offsets, scores = boxes[passed], offsets[passed], scores[passed]
         kept = suppress(boxes, scores, 0.7)
@@ -123,6 +142,11 @@ def pyramid_scales(height: int, width: int, min_face: float, factor: float) -> l
         scales.append(scale)
         scale, shorter = scale * factor, shorter * factor
     return scales
+
+
+def pyramid_sizes(height: int, width: int, scales: Sequence[float]) -> list[tuple[int, int]]:
+    """Height and width in px of a picture at each scale."""
+    return [(int(height * scale + 1), int(width * scale + 1)) for scale in scales]
 
 
 def shrink(sums: NDArray[np.int32], height: int, width: int) -> NDArray[np.float32]:
@@ -227,19 +251,3 @@ def _mean(
     # Torch divides by one side after the other; so does this, for the same rounding.
     part = np.divide(area, rows.astype(np.float32), dtype=np.float32)
     return np.divide(part, columns.astype(np.float32), dtype=np.float32)
-
-
-def _to_input(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, H, W, 3) BGR 0..255 to (N, 3, H, W) RGB in [-1, 1]."""
-    planes = np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2))
-    planes -= np.float32(127.5)
-    planes *= np.float32(0.0078125)
-    return planes
-
-
-def _run(net: ort.InferenceSession, crops: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """All outputs of RNet or ONet over crops (N, S, S, 3) BGR; the last: the probability (N,) of a face."""
-    chunks = [crops[i : i + CHUNK] for i in range(0, max(len(crops), 1), CHUNK)]
-    parts = [net.run(None, {"image": _to_input(chunk)}) for chunk in chunks]
-    *others, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return [*others, probabilities[:, 1]]

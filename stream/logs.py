@@ -33,3 +33,22 @@ def set_up(style: str, quiet: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR if quiet else logging.WARNING)
     logging.getLogger("stream").setLevel(logging.ERROR if quiet else logging.INFO)
+
+
+class Trickle:
+    """Lets so many lines through in so many seconds and counts the rest: no source can flood the log."""
+
+    def __init__(self, lines: int, seconds: float) -> None:
+        self._lines, self._seconds = lines, seconds
+        self._begin, self._count = -seconds, 0
+
+    def admit(self, now: float) -> tuple[bool, int]:
+        """Whether one more line may pass, and how many were held back in a time that has just ended.
+
+        now: s, never falling.
+        """
+        held = 0
+        if now - self._begin >= self._seconds:
+            held, self._begin, self._count = max(self._count - self._lines, 0), now, 0
+        self._count += 1
+        return self._count <= self._lines, held

@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +72,16 @@ class Meter:
             rows.append(f"{name:<12}{len(ring.values()):>8}{p50:>10.2f}{p95:>10.2f}")
         rows.append("   ".join(f"{name} {count}" for name, count in self.counts.items()))
         return "\n".join(rows)
+
+
+def many_table(summaries: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """For people: a line for each stream, from its name and its `Meter.summary`."""
+    rows = [f"{'stream':<24}{'frames':>9}{'dropped':>9}{'detects':>9}{'p50 age':>9}{'p95 age':>9}"]
+    for name, summary in summaries:
+        counts, stages = summary["counts"], summary["stages"]
+        age, detect = stages.get("age", {}), stages.get("detect", {})
+        rows.append(
+            f"{name:<24}{counts.get('frames', 0):>9}{counts.get('dropped', 0):>9}{detect.get('runs', 0):>9}"
+            f"{age.get('p50_ms', '–'):>9}{age.get('p95_ms', '–'):>9}"
+        )
+    return "\n".join(rows)

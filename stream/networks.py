@@ -1,15 +1,29 @@
-"""Opens what every stream shares: the detector and MTCNN, on one provider."""
+"""Opens what every stream shares: the detectors and MTCNN, on one provider, batched where that pays."""
 
+import copy
+import logging
+import math
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from export import find_model
 from export.detector import open_detector
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
+from export.session import CPU
 from stream.analysis import Scorer
 from stream.errors import ModelError, ProviderError
 from stream.faces import FaceDetector
+from stream.picture_sizes import USUAL, MeetingFaces, PictureSizes
+from stream.processor_load import cores
 from stream.providers import short
+from stream.sharing import BatchedFaces, Shared, pays
+from stream.tracker import Looker
+from stream.work import Turns
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +34,8 @@ class Networks:
     faces: FaceDetector
     providers: tuple[str, ...]  # onnxruntime's names, the first is what runs
     sha256: str  # of the detector's file
+    turns: Turns | None = None  # of the pumps that look through them; None: all work at once
+    sizes: PictureSizes | None = None  # those that an accelerator has met; None: any is as good as another
 
     @property
     def label(self) -> str:
@@ -31,17 +47,79 @@ class Networks:
         """What they run on, as a person calls it."""
         return short(self.providers)
 
+    @property
+    def looker(self) -> Looker:
+        """The face networks as a stream's tracker should use them."""
+        return self.faces if self.sizes is None else MeetingFaces(self.faces, self.sizes)
+
+
+class NetworkPool:
+    """Opens each network once, however many streams look through it; ready means: met every usual shape."""
+
+    def __init__(self, providers: tuple[str, ...], threads: int, batched: bool | None = None) -> None:
+        """providers: onnxruntime's names. threads: of each network. batched: where it pays, if not told."""
+        self._providers, self._threads = providers, threads
+        self._batched = pays(providers) if batched is None else batched
+        self._sizes = PictureSizes() if self._batched and pays(providers) else None
+        # On a CPU more pumps at work than cores gain nothing; a batch wants as many as there are.
+        alone = providers[0] == CPU and not self._batched
+        room = max(int(cores()), 1)
+        self.turns = Turns(room if alone else math.inf, room)
+        self._opening = threading.Lock()  # held while one is opened, so that it is opened once
+        self._faces: FaceDetector | BatchedFaces | None = None
+        self._open: dict[Path, tuple[Shared, str]] = {}  # with the file's hash
+
+    def get(self, model: str, min_face: int) -> Networks:
+        """A detector and MTCNN, from any thread. Without real weights the program refuses to start.
+
+        It takes a second to open what is not open yet, longer on an accelerator. min_face: px; it is no part
+        of the networks. Raises ModelError, ProviderError.
+        """
+        path = find_model(model).resolve()
+        shared, digest = self._open.get(path) or self._opened(path, model)
+        faces = copy.copy(shared.faces)
+        faces.min_face = min_face
+        if self._sizes is not None:
+            self._sizes.meet(faces, USUAL)
+        return Networks(shared.detector, faces, self._providers, digest, self.turns, self._sizes)
+
+    def keep(self, used: Iterable[Networks]) -> None:
+        """Let go of the detectors that none of these looks through."""
+        detectors = {id(networks.detector) for networks in used}
+        for path, (shared, _) in list(self._open.items()):
+            if id(shared.detector) not in detectors:
+                del self._open[path]
+                shared.close()
+
+    def close(self) -> None:
+        """End whoever still waits for a batch."""
+        self.keep(())
+        if isinstance(self._faces, BatchedFaces):
+            self._faces.close()
+
+    def _opened(self, path: Path, model: str) -> tuple[Shared, str]:
+        with self._opening:
+            if path not in self._open:
+                try:
+                    self._open[path] = self._made(path)
+                except BrokenModel as error:
+                    raise ModelError(f"model {model}: {error}") from None
+                except WrongProvider as error:
+                    raise ProviderError(str(error)) from None
+            return self._open[path]
+
+    def _made(self, path: Path) -> tuple[Shared, str]:
+        if self._faces is None:
+            faces = FaceDetector(self._providers, self._threads)
+            self._faces = BatchedFaces(faces) if self._batched else faces
+        detector = open_detector(path, self._providers, self._threads)
+        shared = Shared(detector, self._faces, batched=self._batched)
+        if self._sizes is not None:
+            log.info("warming up on %s", short(self._providers))
+            shared.warm_up(())
+        return shared, detector.sha256
+
 
 def open_networks(model: str, providers: tuple[str, ...], threads: int, min_face: int) -> Networks:
-    """Open the detector and MTCNN. Without real weights the program refuses to start.
-
-    min_face: px. Raises ModelError, ProviderError.
-    """
-    try:
-        faces = FaceDetector(providers, threads, min_face)
-        detector = open_detector(find_model(model), providers, threads)
-    except BrokenModel as error:
-        raise ModelError(f"model {model}: {error}") from None
-    except WrongProvider as error:
-        raise ProviderError(str(error)) from None
-    return Networks(detector, faces, providers, detector.sha256)
+    """Open a detector and MTCNN for one use, not batched. min_face: px. Raises ModelError, ProviderError."""
+    return NetworkPool(providers, threads, batched=False).get(model, min_face)

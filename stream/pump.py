@@ -1,5 +1,6 @@
 """The pump: turns frames into results and hands them on. Nothing that it feeds can make it wait."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -11,14 +12,17 @@ from typing import Protocol
 
 from stream.analysis import Analysis
 from stream.errors import NoFaces, SourceError
+from stream.logs import Trickle
 from stream.meter import Meter
 from stream.overlay import draw
-from stream.sinks import Dispatcher
 from stream.values import Alert, Frame, Health, Result, State
 from stream.views import View
+from stream.window import Pacer
+from stream.work import Turns, Work
 
 log = logging.getLogger(__name__)
 
+CHANGES = 120  # lines a minute about changes of state; a crowd that comes and goes makes many
 _POLL = 0.25  # s, how soon a stop is noticed while no frame comes
 _IDLE_DRAW = 0.5  # s between two pictures of a stream that delivers none
 
@@ -31,6 +35,13 @@ class Observer(Protocol):
 
     def close(self) -> None:
         """The stream has ended."""
+
+
+class Outlet(Protocol):
+    """Where alerts go; `stream.sinks.Dispatcher` is one."""
+
+    def submit(self, alert: Alert) -> None:
+        """Queue one event; never blocks, never raises."""
 
 
 class LiveFrames(Protocol):
@@ -66,36 +77,61 @@ class Pump:
     def __init__(
         self,
         analysis: Analysis,
-        dispatcher: Dispatcher,
+        outlet: Outlet,
         views: list[View],
         observers: list[Observer],
         meter: Meter,
         health: Health,
     ) -> None:
         """health: what is known before the first frame; source and provider stay."""
-        self._analysis, self._dispatcher, self._views, self._observers = (
-            analysis,
-            dispatcher,
-            views,
-            observers,
-        )
-        self._meter, self._health = meter, health
+        self._analysis, self._outlet = analysis, outlet
+        self._views, self._observers = views, observers
+        self._meter, self.health = meter, health
+        self.work = Work()
+        self.note = ""  # told while pictures come; the governor's
+        self._rate: float | None = None
+        self._pacer: Pacer | None = None
+        self.turns: Turns | None = None  # shared with other pumps
+        self._spared = 0  # live frames that were taken and left out
         self._recent: deque[float] = deque(maxlen=600)  # s, when frames were analysed
         self._last: Result | None = None
         self._states: dict[int, State] = {}
+        self._changes = Trickle(CHANGES, 60.0)
         self.stop = threading.Event()
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second of a live source that are analysed at most; None: all. Set from any thread."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float | None) -> None:
+        if rate != self._rate:
+            self._rate, self._pacer = rate, None if rate is None else Pacer(rate)
+
+    @property
+    def state(self) -> State:
+        """That of the last result."""
+        return State.NO_FACE if self._last is None else self._last.state
+
     def run_file(self, frames: Iterator[Frame], duration: float | None) -> None:
-        """Analyse every frame, in order. Raises what the source raises, and NoFaces if there were none."""
-        for frame in frames:
-            if self._last is None:
-                begin = frame.time
-            if self.stop.is_set() or (duration is not None and frame.time - begin >= duration):
-                return
-            self._meter.counts["frames"] += 1
-            self._one(frame, self._meter.counts["frames"], 0, None)
-        if not self._meter.counts["faces"]:
-            raise NoFaces(f"{self._health.source}: no face in {self._meter.counts['frames']} frames")
+        """Analyse every frame, in order, while what is live leaves room.
+
+        Raises what the source raises, and NoFaces if there were none.
+        """
+        begin: float | None = None
+        while not self.stop.is_set():
+            with self.turns.spare_turn() if self.turns else contextlib.nullcontext():
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                begin = frame.time if begin is None else begin
+                if duration is not None and frame.time - begin >= duration:
+                    return
+                self._meter.counts["frames"] += 1
+                self._one(frame, self._meter.counts["frames"], 0, None)
+        if not self.stop.is_set() and not self._meter.counts["faces"]:
+            raise NoFaces(f"{self.health.source}: no face in {self._meter.counts['frames']} frames")
 
     def run_live(self, reader: LiveFrames, duration: float | None) -> None:
         """Analyse the newest frame, again and again. Raises the source's error once the reader gives up."""
@@ -108,9 +144,11 @@ class Pump:
                 if self.stop.is_set():  # a service manager signals the reading process too
                     return
                 raise
-            self._meter.counts["frames"], self._meter.counts["dropped"] = reader.frames, reader.dropped
+            if frame is not None and self._spares(frame):
+                continue
+            self._count(reader)
             if frame is not None:
-                self._one(frame, reader.frames, reader.dropped, frame.captured)
+                self._live(frame, reader)
             elif reader.finished:
                 return
             elif time.monotonic() - idle >= _IDLE_DRAW:
@@ -123,34 +161,65 @@ class Pump:
         for observer in self._observers:
             observer.close()
 
+    def _spares(self, frame: Frame) -> bool:
+        """Whether the rate leaves this frame out; decided on its arrival, so that what is taken is fresh."""
+        pacer = self._pacer
+        spared = pacer is not None and not pacer.due(frame.captured)
+        self._spared += spared
+        return spared
+
+    def _live(self, frame: Frame, reader: LiveFrames) -> None:
+        with self.work.at_work(), self.turns.turn() if self.turns else contextlib.nullcontext():
+            newer = None
+            with contextlib.suppress(SourceError):  # it is raised again when the next frame is asked for
+                newer = reader.newest(0) if self.turns else None
+            self._spared += newer is not None
+            dropped = self._count(reader)
+            frame = newer or frame
+            self._one(frame, reader.frames, dropped, frame.captured)
+
+    def _count(self, reader: LiveFrames) -> int:
+        """Note what came and what nobody will see; gives the latter."""
+        dropped = reader.dropped + self._spared
+        self._meter.counts["frames"], self._meter.counts["dropped"] = reader.frames, dropped
+        return dropped
+
     def _one(self, frame: Frame, frames: int, dropped: int, captured: float | None) -> None:
         result = self._analysis.step(frame)
         self._send(result.alerts)
         self._tell(result)
         self._recent.append(time.monotonic())
         age = None if captured is None else time.monotonic() - captured
-        self._health = replace(
-            self._health, connected=True, fps=self._fps(), age=age, frames=frames, dropped=dropped, note=""
+        self.health = replace(
+            self.health,
+            connected=True,
+            fps=self._fps(),
+            age=age,
+            frames=frames,
+            dropped=dropped,
+            note=self.note,
         )
         self._show(result)
         if captured is not None:
-            self._meter.note("age", time.monotonic() - captured)
+            age = time.monotonic() - captured
+            self._meter.note("age", age)
+            self.work.ages += age
         for observer in self._observers:
-            observer.see(result, self._health)
+            observer.see(result, self.health)
         self._last = result
 
     def _idle(self, reader: LiveFrames) -> None:
         """No frame: say so on the last picture, so that nobody takes an old one for a live one."""
         if reader.connected or self._last is None:
             return
-        self._health = replace(self._health, connected=False, fps=0.0, age=None, note=reader.note)
+        self.health = replace(self.health, connected=False, fps=0.0, age=None, note=reader.note)
         self._show(self._last)
 
     def _show(self, result: Result) -> None:
         if not self._views:
             return
         with self._meter.stage("overlay"):
-            picture = draw(result, self._health)
+            picture = draw(result, self.health)
         for view in self._views:
             with self._meter.stage("view"):
                 view.show(picture, result.frame.time)
@@ -161,18 +230,23 @@ class Pump:
         for alert in alerts:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             self._meter.counts[f"alerts {alert.phase.value}"] += 1
-            self._dispatcher.submit(replace(alert, wall_time=now))
+            self._outlet.submit(replace(alert, wall_time=now))
 
     def _tell(self, result: Result) -> None:
-        """Log each change of a track's state."""
+        """Log each change of a track's state, as far as they are no flood."""
         states = {view.track.id: view.state for view in result.tracks}
         for view in result.tracks:
-            if self._states.get(view.track.id) is not view.state:
+            if self._states.get(view.track.id) is view.state:
+                continue
+            admitted, held = self._changes.admit(time.monotonic())
+            if held:
+                log.info("%s  %d more changes of state in a minute", self.health.source, held)
+            if admitted:
                 score = view.score.value if view.score else None
                 why = f"{score:.0%} fake" if score is not None else view.score.reason if view.score else ""
                 log.info(
                     "%s  %.1f s  face %d: %s (%s)",
-                    self._health.source, result.frame.time, view.track.id, view.state.value, why,
+                    self.health.source, result.frame.time, view.track.id, view.state.value, why,
                 )  # fmt: skip
         self._states = states
 

@@ -7,10 +7,12 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
 from stream.errors import OutputError
-from stream.values import Health, Quality, Result
+from stream.values import Health, Quality, Result, State
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,55 @@ class StatusLine:
         return f"[{'#' * round(share * _BAR):<{_BAR}}] {share:4.0%} {left:.0f} s left  "
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a line about many streams tells of one."""
+
+    name: str
+    state: State
+    health: Health
+
+
+def many_line(rows: Sequence[Row]) -> str:
+    """All streams in one line: the grave by name, the harmless by number, then rates and the highest age."""
+    here = [row for row in rows if row.health.connected]
+    parts = [f"{len(rows)} stream{'s' if len(rows) != 1 else ''}"]
+    for state in reversed(tuple(State)):
+        names = [row.name for row in here if row.state is state]
+        if names:
+            grave = state in (State.ALERT, State.SUSPICIOUS)
+            parts.append(f"{state.value} {', '.join(names)}" if grave else f"{len(names)} {state.value}")
+    if away := [row.name for row in rows if not row.health.connected]:
+        parts.append(f"no picture {', '.join(away)}")
+    parts.append(f"{sum(row.health.fps for row in here):.0f} fps")
+    ages = [row.health.age for row in here if row.health.age is not None]
+    if ages:
+        parts.append(f"age {max(ages) * 1000:.0f} ms at most")
+    if spared := sum(bool(row.health.note) for row in here):
+        parts.append(f"{spared} with reduced analysis")
+    return "  ".join(parts)
+
+
+class ManyLine:
+    """One line on a terminal about all streams, rewritten in place; called by one thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._next = stream, 0.0
+
+    def show(self, rows: Callable[[], Sequence[Row]]) -> None:
+        """Show how things are, a few times a second."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PERIOD
+            self._stream.write(f"\r\x1b[K{many_line(rows())}"[:160])
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        self._stream.write("\r\x1b[K")
+        self._stream.flush()
+
+
 class _Writer:
     """Writes lines in a thread of its own: a full disk or an unread pipe never holds up the pump."""
 
@@ -67,6 +118,7 @@ class _Writer:
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=_QUEUE)
         self._thread = threading.Thread(target=self._run, name="score-log", daemon=True)
         self._thread.start()
+        self._ending = False
         self.dropped = 0
 
     def write(self, line: str) -> None:
@@ -78,6 +130,9 @@ class _Writer:
             self.dropped += 1
 
     def close(self) -> None:
+        if self._ending:
+            return
+        self._ending = True
         try:
             self._lines.put(None, timeout=_DRAIN)
             self._thread.join(_DRAIN)
@@ -109,10 +164,10 @@ def _face(quality: Quality | None) -> dict[str, float | None]:
 class ScoreLog:
     """Every new score as a JSON line, schema 1; `see` makes it."""
 
-    def __init__(self, path: str, wait: bool) -> None:
-        """path: a file to write anew, or "-" for stdout. Raises OutputError if it cannot be opened."""
+    def __init__(self, path: str, wait: bool, append: bool = False) -> None:
+        """path: a file to write anew (append: to go on with), or "-" for stdout. Raises OutputError."""
         try:
-            self._stream = sys.stdout if path == "-" else open(path, "w", encoding="utf-8")  # noqa: SIM115
+            self._stream = sys.stdout if path == "-" else open(path, "a" if append else "w", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"scores {path}: {error.strerror or error}") from None
         self._writer = _Writer(self._stream, wait)
@@ -141,7 +196,7 @@ class ScoreLog:
             self._writer.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
-        """Write what is queued, within a bounded time, and close."""
+        """Write what is queued, within a bounded time, and close. Harmless when done twice."""
         self._writer.close()
         if self._stream is not sys.stdout:
             with contextlib.suppress(OSError):  # its reader went with lines still in the buffer: told already

@@ -58,6 +58,7 @@ class Tracker:
         self._next_id = 1
         self._time = self._looked = self._unsteady = -np.inf
         self._scene: Looks | None = None
+        self.stretch = 1.0  # factor on the intervals, where the machine is full
         self.last_look: Literal["detect", "refine", "none"] = "none"
 
     def update(self, frame: Frame) -> tuple[Track, ...]:
@@ -75,7 +76,7 @@ class Tracker:
         else:
             self._watch_scene(frame.image, gap)
             self._follow(frame.image, time)
-            if time - self._looked >= self._interval(time) - 1e-3:
+            if time - self._looked >= self._interval(time) * self.stretch - 1e-3:
                 self._look_over(frame.image, time)
         self._targets = [target for target in self._targets if not target.gone(time)]
         return tuple(target.track(time) for target in self._targets)

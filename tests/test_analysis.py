@@ -8,6 +8,7 @@ import pytest
 from export.card import Card, SecondEye, Thresholds, WindowSpec
 from models.crop import CropSpec
 from stream.analysis import Analysis
+from stream.governor import Rules
 from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.values import Frame, Phase, State, Track
@@ -88,6 +89,24 @@ def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
     assert [b for _, b in together[:5]] == [True, False, False, False, True]  # its own first, and each fourth
     detector, _, _, _ = run([face(1)])
     assert not any(look for looks in detector.looks for look in looks)
+
+
+def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion():
+    def looks(answer: float) -> list[bool]:
+        detector, meter = CountingDetector(replace(CARD, second=SecondEye("identity", 2, 4))), Meter()
+        analysis = Analysis(detector, Scripted([face(1)]), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
+        analysis.thrift, detector.answer = 2, answer
+        for i in range(120):
+            analysis.step(Frame(SHARP, i / 30, 0.0, i))
+        return [look for looks in detector.looks for look in looks]
+
+    assert [i for i, look in enumerate(looks(0.1)) if look] == [0, 8, 16, 24]
+    assert [i for i, look in enumerate(looks(0.6)) if look][1:] == [8, 12, 16, 20, 24, 28]
+
+
+def test_at_the_governors_least_rate_an_alert_still_opens_within_two_seconds():
+    _, _, results, _ = run([face(1)], fps=Rules().least, answer=lambda t: 0.95)
+    assert next(r.frame.time for r in results if r.alerts) <= 2
 
 
 def test_windows_hold_two_seconds_and_no_more():

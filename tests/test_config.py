@@ -2,13 +2,15 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.config import OPTIONS, Settings, add_flags, read_toml, settings_from
+from stream.config import OPTIONS, Settings, add_flags, load_toml, read_table
 from stream.errors import ConfigError
+from stream.stream_config import plan_from
 
 
 def parse(*words: str, config: str | None = None) -> Settings:
@@ -16,7 +18,8 @@ def parse(*words: str, config: str | None = None) -> Settings:
     add_flags(parser)
     flags = vars(parser.parse_args(words))
     flags.pop("config")
-    return settings_from(flags, config)
+    (settings,) = plan_from(flags, load_toml(Path(config)) if config else None, config or "").streams
+    return settings
 
 
 def test_every_setting_is_an_option_and_back():
@@ -24,7 +27,7 @@ def test_every_setting_is_an_option_and_back():
 
 
 def test_defaults():
-    assert parse("demo") == Settings("demo")
+    assert parse("demo") == Settings("demo", "demo")
 
 
 def test_flags(tmp_path):
@@ -67,6 +70,11 @@ def test_the_file_has_the_same_names_and_flags_win(tmp_path):
         ("resolution = '640'", "WIDTHxHEIGHT"),
         ("source = ", "not TOML"),
         ("[watch]\nstall = 3", "unknown key 'watch'"),
+        ("name = 'front door'", "letters, digits"),
+        ("alert-on = 1.5", "from 0 to 1"),
+        ("threads = 0x" + "f" * 5000, "threads = this value cannot be"),
+        ("threads = " + "9" * 5000, "not TOML"),
+        ("a" + ".a" * 5000 + " = 1\n" + "[" * 5000, "not TOML"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path, text, says):
@@ -76,6 +84,21 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, text, says):
         parse("demo", config=str(path))
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_password_in_a_wrong_value_is_not_shown(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('source = ["rtsp://guard:s3cr3t@camera/1"]')
+    with pytest.raises(ConfigError) as error:
+        parse(config=str(path))
+    assert "s3cr3t" not in str(error.value)
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "huge.toml"
+    path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(ConfigError, match="1 MiB"):
+        parse("demo", config=str(path))
 
 
 def test_missing_file_and_missing_source(tmp_path):
@@ -90,7 +113,7 @@ def test_no_text_gets_past_as_anything_else(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("fuzz") / "x.toml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        values = read_toml(path)
+        values = read_table(load_toml(path), "x.toml")
     except ConfigError:
         return
     assert values.keys() <= OPTIONS.keys() | {"source"}

@@ -42,3 +42,11 @@ def test_quiet_keeps_errors(capsys):
     logging.getLogger("stream.x").warning("a warning")
     logging.getLogger("stream.x").error("an error")
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_flood_of_lines_is_counted_and_let_through_in_part():
+    trickle = logs.Trickle(3, 60.0)
+    assert [trickle.admit(t)[0] for t in (0, 1, 2, 3, 4)] == [True, True, True, False, False]
+    assert trickle.admit(59.9) == (False, 0)
+    assert trickle.admit(60.0) == (True, 3)
+    assert trickle.admit(125.0) == (True, 0)

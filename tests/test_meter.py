@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from stream import meter
-from stream.meter import Meter
+from stream.meter import Meter, many_table
 
 
 def test_percentiles_and_counts():
@@ -51,3 +51,15 @@ def test_a_stage_is_timed_even_if_it_fails():
     except ValueError:
         pass
     assert ours.summary()["stages"]["encode"]["runs"] == 1
+
+
+def test_many_streams_have_a_line_each_the_one_that_saw_nothing_too():
+    ours = Meter()
+    ours.note("age", 0.031)
+    ours.counts["frames"] += 7
+    table = many_table([("front-door", ours.summary()), ("dead", Meter().summary())])
+    lines = table.splitlines()
+    assert len(lines) == 3
+    assert "front-door" in lines[1]
+    assert "31.0" in lines[1]
+    assert lines[2].split()[:2] == ["dead", "0"]

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stream.errors import OutputError
-from stream.status import ScoreLog, StatusLine, _Writer
+from stream.status import ManyLine, Row, ScoreLog, StatusLine, _Writer, many_line
 from stream.values import Frame, Health, Quality, Result, Score, State, Track, TrackView
 from tests.test_cli import ENVIRONMENT
 
@@ -46,6 +47,32 @@ def test_it_is_not_rewritten_for_every_frame():
     line = StatusLine(out, None)
     for i in range(50):
         line.see(result(i / 30), HEALTH)
+    assert out.getvalue().count("\r") == 1
+    line.close()
+    assert out.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_line_for_many_names_the_grave_and_counts_the_harmless():
+    away = replace(HEALTH, connected=False, fps=0.0, age=None, note="reconnecting in 4 s")
+    full = replace(HEALTH, age=0.08, note="analysing 12 of 30 frames a second: the machine is full")
+    rows = [
+        Row("front", State.ALERT, HEALTH),
+        Row("back", State.CLEAR, full),
+        Row("roof", State.CLEAR, HEALTH),
+        Row("gate", State.ALERT, away),  # what it was before its signal was lost
+    ]
+    line = many_line(rows)
+    for words in ("4 streams", "ALERT front  ", "2 CLEAR", "no picture gate", "89 fps", "age 80 ms at most"):
+        assert words in line
+    assert "1 with reduced analysis" in line
+    assert many_line([]) == "0 streams  0 fps"
+
+
+def test_a_line_for_many_is_rewritten_in_place_a_few_times_a_second():
+    out = io.StringIO()
+    line = ManyLine(out)
+    for _ in range(50):
+        line.show(lambda: [Row("front", State.CLEAR, HEALTH)])
     assert out.getvalue().count("\r") == 1
     line.close()
     assert out.getvalue().endswith("\r\x1b[K")

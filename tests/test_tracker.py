@@ -185,6 +185,20 @@ def test_looks_over_the_picture_often_at_first_and_rarely_when_calm():
     assert sum(look == "detect" for look in looks) < 30
 
 
+def test_a_full_machine_looks_over_the_picture_less_often_and_keeps_the_ids():
+    actor = Actor(1, lambda t: (150 + 60 * t, 150 + 40 * np.sin(3 * t), 90))
+    counts = []
+    for stretch in (1.0, 1.5):
+        stage = Stage(actor)
+        tracker = Tracker(stage)
+        tracker.stretch = stretch
+        frames = run(tracker, stage, clock(6, fps=4))
+        assert {track.id for tracks in frames for track in tracks} == {1}
+        assert frames[4][0].confirmed
+        counts.append(stage.calls.count("detect"))
+    assert counts[1] < counts[0]
+
+
 def test_an_empty_picture_is_looked_over_five_times_a_second():
     stage = Stage()
     tracker = Tracker(stage)

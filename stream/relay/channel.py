@@ -77,7 +77,7 @@ class Channel:
             fps=frames.rate,
             age=self.delay(Kind.ANNOTATED) or analysed.age,
             frames=frames.count,
-            note=self._trouble if frames.connected else self.note() or "no picture",
+            note=self._trouble or analysed.note if frames.connected else self.note() or "no picture",
         )
 
     def row(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stream import logs
 from stream.errors import ConfigError
+from stream.memory import few_heaps
 from stream.networks import open_networks
 from stream.providers import choose
 from stream.relay.access import Access, Role
@@ -20,7 +21,6 @@ from stream.relay.doorway import serving
 from stream.relay.events import Hub
 from stream.relay.ice import IceServers
 from stream.relay.limits import Bounds, Limits
-from stream.relay.memory import few_heaps
 from stream.relay.registry import Analysis, Registry
 from stream.relay.settings import RelaySettings, access_of, is_loopback
 from stream.relay.sink import HubSink

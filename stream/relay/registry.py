@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from stream.memory import give_back
 from stream.networks import Networks
 from stream.relay.access import Role
 from stream.relay.analysing import Analyst
@@ -19,7 +20,6 @@ from stream.relay.events import Hub
 from stream.relay.frames import Feed
 from stream.relay.ice import IceServers
 from stream.relay.limits import Limits
-from stream.relay.memory import give_back
 from stream.relay.peer import Peer
 from stream.sinks import Dispatcher
 from stream.values import Health

@@ -1,6 +1,7 @@
-"""`facewitness watch --serve`: one pump's stream on a page, from an event loop in a thread of its own."""
+"""`facewitness watch --serve`: the streams of this process on a page, from an event loop in its thread."""
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import sys
@@ -20,40 +21,33 @@ from stream.relay.limits import Limits
 from stream.relay.registry import Registry
 from stream.relay.settings import access_of
 from stream.relay.sink import HubSink
-from stream.values import Health, Result
+from stream.values import Alert, Health, Result
 
 log = logging.getLogger(__name__)
 
 _END = 10.0  # s for closing everything
+_ADD = 5.0  # s for the page to take a stream up
 
 
-def serve(settings: Settings, name: str, health: Health, model: str) -> "Served":
-    """What `--serve` asks for. name: of the stream, in URLs. Raises ConfigError, OutputError."""
+def serve(settings: Settings) -> "Page":
+    """The page that `--serve` asks for, without a stream yet. Raises ConfigError, OutputError."""
     assert settings.serve is not None
     access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file})
     tls = tls_of(settings.serve[0], settings.cert, settings.key, settings.plain_http)
-    served = Served(name, health, model, settings.serve, access, tls)
-    print(f"facewitness: {served.url}", file=sys.stderr, flush=True)
-    return served
+    page = Page(settings.serve, access, tls)
+    print(f"facewitness: {page.url}", file=sys.stderr, flush=True)
+    return page
 
 
-class Served:
-    """An observer of a pump that puts its stream on a page of its own; never makes the pump wait."""
+class Page:
+    """Shows what pumps of this process see; never makes one wait."""
 
-    def __init__(
-        self, name: str, health: Health, model: str, address: tuple[str, int], access: Access,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:  # fmt: skip
-        """name: of the stream, in URLs. health: what is known of it. address: host and port, 0 for any.
-
-        Raises OutputError where the port cannot be had.
-        """
+    def __init__(self, address: tuple[str, int], access: Access, tls: ssl.SSLContext | None = None) -> None:
+        """address: host and port, 0 for any. Raises OutputError where the port cannot be had."""
         self.hub = Hub()
-        self.sink = HubSink(self.hub, name)  # for the pump's dispatcher
         self.url = ""
-        self._name, self._health, self._model = name, health, model
         self._address, self._access, self._tls = address, access, tls
-        self._channel: Channel | None = None
+        self._registry: Registry | None = None
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         started: Future[None] = Future()
@@ -62,22 +56,36 @@ class Served:
         self._thread.start()
         started.result()
 
-    def explain(self, note: Callable[[], str]) -> None:
-        """Say where it is told why no picture comes."""
-        if self._channel is not None:
-            self._channel.note = note
+    def add(self, name: str, health: Health, model: str) -> "Served":
+        """Show one more stream. name: in URLs, free. health: what is known of it before the first frame."""
+        channel: Channel | None = None
+        with contextlib.suppress(RuntimeError, TimeoutError):  # a page that has ended shows nothing
+            assert self._loop is not None
+            adding = self._add(name, health, model)
+            try:
+                channel = asyncio.run_coroutine_threadsafe(adding, self._loop).result(_ADD)
+            finally:
+                adding.close()
+        return Served(self, channel, name)
 
-    def see(self, result: Result, health: Health) -> None:
-        """One analysed frame."""
-        if self._channel is not None:
-            self._channel.frames.put(result.frame)
-            self._channel.see(result, health)
+    def remove(self, channel: Channel) -> None:
+        """A stream has ended: its viewers go, its name is free. Does not wait for them."""
+        if self._loop is not None and self._registry is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._registry.end, channel)
 
     def close(self) -> None:
         """End the page and its viewers, within a bounded time. Harmless when done twice."""
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(_END)
+
+    async def _add(self, name: str, health: Health, model: str) -> Channel:
+        assert self._registry is not None
+        channel = Channel(name, health, model, self.hub)
+        self._registry.add(channel)
+        return channel
 
     def _run(self, started: Future[None]) -> None:
         try:
@@ -90,14 +98,46 @@ class Served:
 
     async def _serve(self, started: Future[None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        registry = Registry(self.hub, Limits(), IceServers(), None)
+        registry = self._registry = Registry(self.hub, Limits(), IceServers(), None)
         app = make_app(registry, self._access, hosts_of(self._address[0], ()))
         async with serving(app, *self._address, self._tls) as url:
             self.url = url
-            self._channel = Channel(self._name, self._health, self._model, self.hub)
-            registry.add(self._channel)
             registry.start()
             log.info("serving %s", url)
             started.set_result(None)
             await self._stop.wait()
             await registry.shut()
+
+
+class Served:
+    """An observer of one pump, and where its alerts go, that puts its stream on the page."""
+
+    def __init__(self, page: Page, channel: Channel | None, name: str) -> None:
+        """channel: None where the page has ended."""
+        self._page, self._channel = page, channel
+        self._sink = HubSink(page.hub, name)
+
+    def explain(self, note: Callable[[], str]) -> None:
+        """Say where it is told why no picture comes."""
+        if self._channel is not None:
+            self._channel.note = note
+
+    def see(self, result: Result, health: Health) -> None:
+        """One analysed frame."""
+        channel = self._channel  # `remove` may come from another thread
+        if channel is not None:
+            channel.frames.put(result.frame)
+            channel.see(result, health)
+
+    def submit(self, alert: Alert) -> None:
+        """Tell the page of an event of an alert; the hub never waits, so no queue stands between."""
+        self._sink.send(alert)
+
+    def close(self) -> None:
+        """The pump has ended; the page shows that until `remove`."""
+
+    def remove(self) -> None:
+        """Take the stream off the page. Harmless when done twice."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self._page.remove(channel)

@@ -176,6 +176,11 @@ class Lane:
                 self._queue.clear()
             log.error("%s does not end in time; %d alert events were not handed to it", self._sink, lost)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
+
     def counts(self) -> Counts:
         """How it goes."""
         with self._change:

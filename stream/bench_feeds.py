@@ -1,0 +1,107 @@
+"""Where the benchmark's pumps get their frames from beside a live reader: memory, or fewer of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.bench_clips import FPS
+from stream.pump import LiveFrames
+from stream.sources import SourceOptions, find
+from stream.values import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A clip's pictures in memory, shared by all streams that show it."""
+
+    pictures: Sequence[NDArray[np.uint8]]  # (H, W, 3) BGR each
+    seconds: float  # from the first to when it begins again
+
+    @staticmethod
+    def read(path: Path, seconds: float) -> "Decoded":
+        """Decode a file. Raises a SourceError."""
+        source = find(str(path))
+        return Decoded([f.image for f in source.frames(str(path), SourceOptions())], seconds)
+
+
+class Looped:
+    """A live stream of decoded pictures at their own pace: the newest one, as a `LiveReader` hands it out."""
+
+    connected, finished, note = True, False, ""
+
+    def __init__(self, clip: Decoded, phase: float) -> None:
+        """phase: 0..1 of a picture's time, so that the streams' pictures do not all come at once."""
+        self._clip, self._taken, self._last = clip, 0, -1
+        self._begin = time.monotonic() + phase / FPS
+
+    @property
+    def frames(self) -> int:
+        """Pictures that were due so far."""
+        return max(int((time.monotonic() - self._begin) * FPS) + 1, 0)
+
+    @property
+    def dropped(self) -> int:
+        """Those of them that nobody took and nobody will."""
+        return self._last + 1 - self._taken
+
+    def newest(self, timeout: float) -> Frame | None:
+        """The picture that is due, each one once; waits for the next one."""
+        due = self._begin + (self._last + 1) / FPS - time.monotonic()
+        if due > timeout:
+            time.sleep(timeout)
+            return None
+        time.sleep(max(due, 0))
+        index = max(self.frames - 1, self._last + 1)
+        self._last, self._taken = index, self._taken + 1
+        turn, at = divmod(index, len(self._clip.pictures))
+        moment = turn * self._clip.seconds + at / FPS
+        return Frame(self._clip.pictures[at], moment, self._begin + index / FPS, index)
+
+
+class Paced:
+    """A stream of which no more than so many frames a second are analysed, always the newest."""
+
+    def __init__(self, reader: LiveFrames, rate: float) -> None:
+        """rate: frames a second at most."""
+        self._reader, self._period, self._due = reader, 1 / rate, 0.0
+
+    @property
+    def frames(self) -> int:
+        """Frames that the source delivered."""
+        return self._reader.frames
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were not analysed."""
+        return self._reader.dropped
+
+    @property
+    def connected(self) -> bool:
+        """Whether pictures come."""
+        return self._reader.connected
+
+    @property
+    def finished(self) -> bool:
+        """Whether the source has ended."""
+        return self._reader.finished
+
+    @property
+    def note(self) -> str:
+        """What to tell a person while nothing comes."""
+        return self._reader.note
+
+    def newest(self, timeout: float) -> Frame | None:
+        """The newest frame once it is due; None after `timeout` s without one."""
+        wait = self._due - time.monotonic()
+        if wait > 0:
+            time.sleep(min(wait, timeout))
+            if wait > timeout:
+                return None
+        frame = self._reader.newest(timeout)
+        if frame is not None:
+            self._due = max(self._due + self._period, time.monotonic() + self._period / 2)
+        return frame

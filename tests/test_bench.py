@@ -1,0 +1,312 @@
+"""The benchmark: clips, feeds, gauges and verdicts, and what its parts say on a CPU."""
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from stream import bench, bench_batches, bench_compare, bench_offline, bench_streams
+from stream.bench_clips import FPS, Clip, make_clip, pictures
+from stream.bench_eyes import Eyes, Measured, Timed, ages_of
+from stream.bench_feeds import Decoded, Looped, Paced
+from stream.bench_gauges import Gauges, Rapl, memory_figures
+from stream.bench_runner import Plan
+from stream.networks import Networks, open_networks
+from stream.values import Alert, Frame, Health, Phase, Result, State
+
+SMALL = Clip(320, 240, 1, seconds=4.0)
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bench") / "clip.ts"
+    make_clip(path, SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    return open_networks("detector", ("CPUExecutionProvider",), 1, 60)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+@pytest.mark.parametrize("faces", [1, 2, 5])
+def test_everybody_is_in_the_picture_and_found(networks: Networks, size: tuple[int, int], faces: int) -> None:
+    clip = Clip(*size, faces)
+    for x, y, tall in clip.cells():
+        assert tall / 1.5 < x < size[0] - tall / 1.5
+        assert tall / 2 < y < size[1] - tall / 2
+    picture = next(iter(pictures(clip)))
+    assert picture.shape == (size[1], size[0], 3)
+    found = networks.faces.detect(picture)
+    assert len(found) == faces
+    assert min(face.box[2] - face.box[0] for face in found) > 75  # px: full weight, none is gated
+
+
+def test_the_clip_is_what_it_says(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        assert container.format.name == "mpegts"
+        assert stream.codec_context.name == "h264"
+        keys = [packet.is_keyframe for packet in container.demux(stream) if packet.size]
+    assert len(keys) == SMALL.seconds * FPS
+    assert np.flatnonzero(keys).tolist() == [0, 2 * FPS]
+
+
+def test_only_the_first_face_changes_and_only_midway() -> None:
+    swapped, real = (list(pictures(Clip(640, 360, 2, 1.0, swapped))) for swapped in (True, False))
+    half = len(real) // 2
+    assert all(np.array_equal(a, b) for a, b in zip(swapped[:half], real[:half], strict=True))
+    change = np.abs(np.mean(swapped[half:], axis=0) - np.mean(real[half:], axis=0)).max(axis=2)
+    assert change[:, :320].max() > 20
+    assert change[:, 320:].max() == 0
+
+
+def test_a_loop_goes_on_at_its_own_pace() -> None:
+    shown = Decoded([np.full((4, 4, 3), i, np.uint8) for i in range(10)], 10 / FPS)
+    feed = Looped(shown, 0.0)
+    begin, frames = time.monotonic(), []
+    while time.monotonic() - begin < 0.6:
+        if (frame := feed.newest(0.1)) is not None:
+            frames.append(frame)
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices))
+    assert frames[-1].time == pytest.approx(frames[-1].index / FPS)
+    assert all(frame.image[0, 0, 0] == frame.index % 10 for frame in frames)
+    assert feed.dropped == indices[-1] + 1 - len(indices)
+    assert all(frame.captured <= time.monotonic() for frame in frames)
+    time.sleep(4 / FPS)
+    late = feed.newest(0.1)
+    assert late is not None
+    assert late.index >= indices[-1] + 4  # the newest, not the next
+    assert feed.newest(0.0) is None
+
+
+def test_a_paced_feed_gives_the_newest_so_many_times_a_second() -> None:
+    shown = Decoded([np.zeros((4, 4, 3), np.uint8)] * 10, 10 / FPS)
+    feed = Paced(Looped(shown, 0.0), 5.0)
+    begin, count = time.monotonic(), 0
+    while time.monotonic() - begin < 1.0:
+        frame = feed.newest(0.1)
+        count += frame is not None
+        assert frame is None or time.monotonic() - frame.captured < 2 / FPS
+    assert 3 <= count <= 6
+    assert feed.dropped >= 15
+    assert feed.connected
+    assert not feed.finished
+
+
+def test_energy_counters_are_read_and_wrap_round(tmp_path: Path) -> None:
+    assert Rapl(tmp_path).joules() is None
+    for number in (0, 1):
+        folder = tmp_path / f"intel-rapl:{number}"
+        folder.mkdir()
+        (folder / "energy_uj").write_text("9000000")
+        (folder / "max_energy_range_uj").write_text("10000000")
+    rapl = Rapl(tmp_path)
+    rapl.start()
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("9500000")
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1000000")
+    assert rapl.joules() == pytest.approx(0.5 + 2.0)
+
+
+def test_gauges_see_what_this_process_burns() -> None:
+    gauges, begin = Gauges(os.getpid()), time.process_time()
+    while time.process_time() - begin < 0.5:
+        sum(range(1000))
+    time.sleep(1.1)  # until it has looked again
+    told = gauges.finish()
+    assert 0.4 < told["cpu_s"] < 3
+    assert told["memory"]["peak_mib"] > 20
+    assert (told["joules_cpu"] is None) == bool(told["joules_cpu_note"])
+
+
+def test_memory_that_grows_is_told() -> None:
+    told = memory_figures([(float(s), 100.0 + s) for s in range(120)])
+    assert told == {"end_mib": 204.5, "peak_mib": 219.0, "growth_mib_per_min": 60.0}
+    assert memory_figures([]) is None
+
+
+def alert(phase: Phase) -> Alert:
+    return Alert("a-1", phase, "s", 1, 0.0, 0.0, 1.0, 1.0, "m", "")
+
+
+def see(eyes: Eyes, moment: float, *alerts: Alert, age: float = 0.01) -> None:
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), moment, time.monotonic() - age, 0)
+    eyes.see(Result(frame, State.CLEAR, (), alerts), Health("s", "CPU", True, 30, None, 0, 0))
+
+
+def test_delays_count_from_the_swap_and_false_alarms_apart() -> None:
+    window = Measured()
+    eyes, meter = Eyes(Clip(seconds=16.0), window), Timed(window)
+    see(eyes, 0.0, alert(Phase.OPENED))
+    meter.note("detect", 1.0)
+    assert not eyes.ages
+    window.open = True
+    for tenth in range(5, 300):
+        see(eyes, tenth / 10)
+    see(eyes, 8.9, alert(Phase.OPENED), age=0.1)  # of the swap at 8 s
+    see(eyes, 24.5, alert(Phase.OPENED), alert(Phase.UPDATED), age=0.0)  # of the next turn's
+    see(eyes, 30.0)
+    see(eyes, 35.0, alert(Phase.OPENED))  # of nobody's
+    meter.note("detect", 2.0)
+    assert eyes.delays == pytest.approx([1.0, 0.5], abs=0.02)
+    assert eyes.alerts == 3
+    assert eyes.swaps() == 2
+    assert meter.summary()["stages"]["detect"]["p50_ms"] == 2000  # type: ignore[index]
+    assert ages_of([0.01] * 30 + [0.2] * 30 + [0.03] * 30)["last_third"] == 30
+    assert ages_of([]) == {}
+
+
+def told(**changed: Any) -> dict[str, Any]:
+    """What a runner says of two streams that are held for 10 s."""
+    stages = {"detect": {"runs": 20, "p50_ms": 20.0, "p95_ms": 30.0}, "age": {"runs": 300, "p50_ms": 1.0}}
+    stream = {
+        "delivered": 300,
+        "dropped": 0,
+        "analysed": 299,
+        "ages_ms": {"p50": 10.0, "p95": 60.0, "first_third": 10.0, "last_third": 11.0},
+        "alerts": 1,
+        "alert_delays_s": [0.9],
+        "swaps": 1,
+        "stages": stages,
+        **changed,
+    }
+    cost = {"wall_s": 10.0, "cpu_s": 6.0, "cores_used": 0.6, "memory": None, "gpu": None}
+    cost |= {"joules_cpu": None, "joules_cpu_note": "no counter"}
+    return {"model": "m", "provider": "CPU", "batches": {}, "cost": cost, "streams": [stream, stream]}
+
+
+def row(**changed: Any) -> dict[str, Any]:
+    return bench_streams.row_of(Plan(Clip(), 10.0, ("tcp://a", "tcp://b")), 2, told(**changed), None)
+
+
+def test_two_streams_are_held() -> None:
+    good = row()
+    assert good["held"], good["why_not"]
+    assert good["frames_per_core_second"] == pytest.approx(598 / 6, abs=0.1)
+    assert good["cores_per_stream"] == 0.3
+    assert good["stages"] == {"detect": {"runs": 40, "p50_ms": 20.0, "p95_ms": 30.0}}
+    assert "0.3" in bench.streams_table([good])
+    assert "no counter" in bench.streams_table([good])
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"delivered": 250}, "decoded"),
+        ({"analysed": 200}, "analysed"),
+        ({"ages_ms": {"p50": 10.0, "p95": 151.0, "first_third": 9.0, "last_third": 9.0}}, "p95"),
+        ({"ages_ms": {"p50": 10.0, "p95": 99.0, "first_third": 9.0, "last_third": 90.0}}, "grows"),
+        ({"alert_delays_s": [2.1]}, "swaps"),
+        ({"alert_delays_s": []}, "swaps"),
+        ({"ages_ms": {}, "analysed": 0}, "analysed"),
+    ],
+)
+def test_what_keeps_a_row_from_being_held(changed: dict[str, Any], why: str) -> None:
+    bad = row(**changed)
+    assert not bad["held"]
+    assert any(why in reason for reason in bad["why_not"]), bad["why_not"]
+    assert why in bench.streams_table([bad])
+
+
+def test_growth_is_of_what_is_held() -> None:
+    rows = [{"streams": n, "held": n < 8, "cores_per_stream": c} for n, c in ((1, 0.2), (4, 0.22), (8, 0.9))]
+    assert bench_streams.growth(rows) == 0.1
+    assert bench_streams.held_at_most(rows) == 4
+    assert bench_streams.growth(rows[:1]) is None
+    assert bench_streams.held_at_most([]) == 0
+
+
+def test_the_steps_add_up_to_the_whole_gain() -> None:
+    costs = {
+        "torch": 400.0,
+        "naive": 150.0,
+        "tracking": 140.0,
+        "pacing": 45.0,
+        "batching": 44.0,
+        "int8": 18.0,
+    }
+    runs = [{"name": name, "cpu_ms": ms, "frames": 9, "label": name} for name, ms in costs.items()]
+    runs.append({"name": "default", "cpu_ms": 10.0, "frames": 9, "label": "ours"})
+    found = bench_compare.summary(runs, None)
+    assert found["speedup_vs_torch_pipeline"] == pytest.approx(400 / 18, abs=0.01)
+    assert found["speedup_vs_naive_onnx"] == pytest.approx(150 / 18, abs=0.01)
+    assert found["default_model_speedup_vs_torch_pipeline"] == 40
+    assert sum(step["saved_ms"] for step in found["steps"]) == pytest.approx(400 - 18)
+    assert "random" in found["weights"]
+    assert "22.2x" in bench.rivals_table(found["runs"])
+
+
+@pytest.mark.parametrize("variant", bench_offline.VARIANTS, ids=lambda variant: variant.name)
+def test_each_variant_runs_the_clip(clip: Path, networks: Networks, variant: bench_offline.Variant) -> None:
+    timing = bench_offline.run(clip, variant, networks, 0.3)
+    assert timing.frames > 0
+    assert timing.faces == timing.frames  # one face in each
+    assert timing.row()["cpu_ms"] > 0
+    assert timing.stages["detect"] > 0
+
+
+def test_a_variant_encodes_as_many_crops_as_it_says(clip: Path, networks: Networks) -> None:
+    runs = {}
+    for name in ("tracking", "pacing"):
+        variant = next(v for v in bench_offline.VARIANTS if v.name == name)
+        counting = _Counting(networks.detector)
+        bench_offline.run(clip, variant, replace(networks, detector=counting), 60.0)  # type: ignore[arg-type]
+        runs[name] = counting.sizes
+    assert set(runs["tracking"]) == {1}
+    assert len(runs["tracking"]) > 3 * len(runs["pacing"])
+
+
+class _Counting:
+    def __init__(self, detector: Any) -> None:
+        self.card, self.score, self._detector = detector.card, detector.score, detector
+        self.sizes: list[int] = []
+
+    def encode(self, crops: np.ndarray, closely: np.ndarray | None = None) -> np.ndarray:
+        self.sizes.append(len(crops))
+        return np.zeros((len(crops), self.card.features), np.float32)
+
+
+def test_the_curve_and_what_the_networks_bear(networks: Networks) -> None:
+    rows = bench_batches.curve(networks, SMALL, (1, 2), spent=0.0)
+    assert {r["network"] for r in rows} == {"pnet", "rnet", "onet", "encode", "encode, second eye", "head"}
+    assert all(r["items_per_s"] > 0 for r in rows)
+    asked = bench_batches.demand(networks, SMALL, 1.0)
+    assert asked["encode"] + asked["encode, second eye"] == pytest.approx(
+        8, abs=2
+    )  # the card's rate, one face
+    assert asked["onet"] >= 25  # one on each frame between
+    assert asked["pnet"] <= 11
+    assert bench_batches.streams_borne(rows, asked, "item_ms") > 0
+    assert "second eye" in bench.batches_table(rows)
+
+
+def test_what_is_missing_is_said_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main(["--streams", "1", "--provider", "cuda", "--no-rivals"]) == 31
+    assert "cuda" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert bench.main(["--streams", "1", "--plot", "x.png"]) == 2
+    assert "facewitness[train]" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        bench.main(["--streams", "0"])
+
+
+def test_suppression_for_the_rival_is_torchvisions() -> None:
+    torch = pytest.importorskip("torch", reason="the [train] extra is not installed")
+    from stream.bench_facenet import batched_nms
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
+    scores = torch.tensor([0.8, 0.9, 0.7])
+    assert batched_nms(boxes, scores, torch.zeros(3), 0.5).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="one picture"):
+        batched_nms(boxes, scores, torch.tensor([0, 1, 0]), 0.5)

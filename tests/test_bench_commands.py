@@ -1,0 +1,67 @@
+"""The benchmark's commands on the CPU provider, as they are run: live, from memory, and the PyTorch rival."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream import bench
+from stream.bench_clips import Clip, make_clip
+from stream.bench_compare import missing
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_whole_command_on_the_cpu(tmp_path: Path) -> None:
+    """Decoded frames and the curves, as for a GPU; one JSON, one picture."""
+    report, curve = tmp_path / "bench.json", tmp_path / "curve.png"
+    words = ["--streams", "2", "--seconds", "2", "--size", "320x240", "--faces", "1", "--decoded"]
+    words += ["--provider", "cpu", "--json", str(report), "--plot", str(curve), "--no-rivals"]
+    words += ["--batching", "on", "--deadline", "2"]
+    code = bench.main(words)
+    found = json.loads(report.read_text())
+    assert code == (0 if all(r["held"] for r in found["streams"]) else 1)
+    assert [r["streams"] for r in found["streams"]] == [2]
+    for r in found["streams"]:
+        assert r["source"] == "decoded frames"
+        assert r["provider"] == "CPU"
+        assert r["analysed_fps"] > 5
+        assert r["stages"]["overlay"]["runs"] > 0
+        assert r["memory_mib"] > 0
+        assert r["batches"]["onet"]["batches"] > 10
+        assert r["batches"]["encode"]["rows"] > 5
+    assert curve.read_bytes().startswith(b"\x89PNG")
+
+
+def test_live_streams_are_served_watched_and_counted(tmp_path: Path) -> None:
+    report = tmp_path / "bench.json"
+    words = ["--streams", "2", "--seconds", "3", "--size", "320x240", "--faces", "1", "--provider", "cpu"]
+    bench.main([*words, "--rate", "10", "--no-rivals", "--json", str(report)])
+    (found,) = json.loads(report.read_text())["streams"]
+    assert found["source"] == "live"
+    assert found["server_cores"] is not None
+    assert found["delivered_fps"] > 20
+    assert found["analysed_fps"] < 12
+    assert len(found["per_stream"]) == 2
+
+
+def test_the_rival_runs_with_facenets_own_networks(tmp_path: Path) -> None:
+    """A random checkpoint in the common layout; the faces that it finds are ours."""
+    if missing():
+        pytest.skip(missing())
+    clip, checkpoint = tmp_path / "clip.ts", tmp_path / "rival.pth"
+    make_clip(clip, Clip(320, 240, 1, seconds=1.0))
+    both = (
+        "import sys; from pathlib import Path; from stream import bench_rival, bench_weights; "
+        "bench_weights.random_checkpoint(Path(sys.argv[2])); sys.exit(bench_rival.main())"
+    )
+    words = [str(clip), str(checkpoint), "--seconds", "0.3"]
+    done = subprocess.run(
+        [sys.executable, "-c", both, *words], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["faces"] == found["frames"] > 0
+    assert found["stages"]["encode"] > found["stages"]["detect"] / 10 > 0

@@ -1,0 +1,97 @@
+"""The fast path says what the slow path says; and the comparison notices where it does not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream import agreement
+from stream.agreement import EveryCrop, EveryFrame, by_second, compare
+from stream.networks import Networks, open_networks
+from stream.sources import demo
+from stream.values import Frame, Result, State
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    return open_networks("detector", ("CPUExecutionProvider",), 1, 60)
+
+
+def test_the_demo_gets_the_same_verdicts_both_ways(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real detector on the whole demo: CLEAR, then the swap, one alert."""
+    report = tmp_path / "agreement.json"
+    assert agreement.main(["demo", "--json", str(report)]) == 0, capsys.readouterr().out
+    found = json.loads(report.read_text())
+    (clip,) = found["files"]
+    assert clip["seconds"] == demo.SECONDS
+    assert clip["same_seconds"] / clip["seconds"] >= agreement.WANTED
+    assert len(clip["fast_alerts"]) == len(clip["slow_alerts"]) == 1
+    assert clip["fast_alerts"] == pytest.approx(clip["slow_alerts"], abs=0.6)
+
+
+class Says:
+    """A stair that says what it was told to say at each moment."""
+
+    def __init__(self, state: Callable[[float], State]) -> None:
+        self._state = state
+
+    def step(self, frame: Frame) -> Result:
+        return Result(frame, self._state(frame.time), (), ())
+
+
+def test_seconds_that_differ_are_counted() -> None:
+    frames = [Frame(np.zeros((4, 4, 3), np.uint8), i / 10, 0.0, i) for i in range(100)]
+    late = compare(
+        "x",
+        iter(frames),
+        [
+            lambda: Says(lambda t: State.ALERT if t >= 5 else State.CLEAR),  # type: ignore[list-item]
+            lambda: Says(lambda t: State.ALERT if t >= 7.3 else State.CLEAR),  # type: ignore[list-item]
+        ],
+    )
+    assert (late.seconds, late.same_seconds) == (10, 8)
+    assert late.same_frames == pytest.approx(0.77)
+
+
+def test_a_seconds_state_is_the_one_that_stood_longest() -> None:
+    told = [(0.1, State.CLEAR), (0.5, State.ALERT), (0.9, State.ALERT), (1.0, State.CLEAR)]
+    assert by_second(told) == {0: State.ALERT, 1: State.CLEAR}
+
+
+def test_the_slow_looker_knows_only_what_the_whole_detector_finds(networks: Networks) -> None:
+    picture = next(iter(demo.pictures(0.1)))
+    (face,) = networks.faces.detect(picture)
+    looker = EveryFrame(networks.faces)
+    boxes = np.stack([face.box + 10, face.box + 2000])
+    near, far = looker.refine(picture, boxes)
+    assert near is not None
+    assert np.array_equal(near.box, face.box)
+    assert far is None
+    assert looker.refine(np.zeros_like(picture), boxes) == [None, None]
+
+
+def test_the_slow_encoder_takes_one_crop_with_both_eyes(networks: Networks) -> None:
+    size = networks.detector.card.crop.size
+    crops = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    wanted = networks.detector.encode(crops, np.ones(2, bool))
+    got = EveryCrop(networks.detector, None).encode(crops, np.zeros(2, bool))
+    assert np.abs(got - wanted).max() < 1e-4
+    assert EveryCrop(networks.detector, 240.0).card.window.rate == 240
+
+
+def test_a_live_source_and_a_missing_file_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert agreement.main(["rtsp://127.0.0.1:1/x"]) == 2
+    assert "live" in capsys.readouterr().err
+    assert agreement.main(["/no/such/file.mp4"]) == 10
+
+
+def test_folders_are_looked_through(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mkv", "notes.txt"):
+        (tmp_path / name).touch()
+    found = list(agreement.videos_of(["demo", str(tmp_path)]))
+    assert found == ["demo", str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4")]
+    assert agreement.main([str(tmp_path)]) == 12  # none of them holds a video
