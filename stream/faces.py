@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import export
+from export.engine import beside
 from export.session import open_session
 from stream.nets import Net, alone, on_crops, to_input
 from stream.suppression import suppress, suppress_contained
@@ -43,7 +44,9 @@ class FaceDetector:
         pyramid; 0.709 halves the area. Raises ModelError, ProviderError as `open_session`.
         """
         files = (WEIGHTS / f"mtcnn_{name}.onnx" for name in ("pnet", "rnet", "onet"))
-        self._pnet, self._rnet, self._onet = (alone(open_session(file, providers, threads)) for file in files)
+        self._pnet, self._rnet, self._onet = (
+            alone(open_session(file, beside(providers), threads)) for file in files
+        )
         self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
 
     def through(self, wrap: Callable[[str, Net], Net]) -> "FaceDetector":
