@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from stream.bench.rivals import NOTHING
 from stream.errors import ConfigError
 
 
@@ -50,7 +51,7 @@ def ladder_table(found: dict[str, Any]) -> str:
     product = " × ".join(f"{rung['times']:.2f}" for rung in found["ladder"][1:])
     lines += ["", f"{product} = {found['speedup_vs_torch_pipeline']:.1f}, by {found['compared']}"]
     if found["gave_nothing"]:
-        lines.append(f"gave nothing here: {', '.join(found['gave_nothing'])}")
+        lines.append(f"gave nothing here (under {NOTHING:g} times): {', '.join(found['gave_nothing'])}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from export.session import CPU
+from export.session import ACCELERATORS, CPU
 from stream.bench.apart import ask
 from stream.bench.clips import Clip, make_clip
 from stream.bench.rungs import RUNGS
@@ -37,7 +37,8 @@ def compare(
     model: ours, beside the InceptionResnetV1 that all share.
     """
     common = ["--seconds", str(seconds), "--threads", str(threads), "--min-face", str(min_face)]
-    on_cpu = choose(provider)[0] == CPU
+    first = choose(provider)[0]
+    on_gpu = first in ACCELERATORS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = folder / "clip.mp4"
@@ -46,7 +47,7 @@ def compare(
         ask("stream.bench.weights", [str(clip), name, "--min-face", str(min_face), *given], LIMIT)
 
         def lower(rung: str) -> dict[str, Any]:
-            device = ["--device", "cpu" if on_cpu else "cuda"]
+            device = ["--device", "cuda" if on_gpu else "cpu"]
             words = [str(clip), str(folder / CHECKPOINT), rung, *common, *device]
             return {"name": rung, "adds": ADDS[rung], **ask("stream.bench.torch_rungs", words, LIMIT)}
 
@@ -54,13 +55,13 @@ def compare(
             words = [str(clip), rung, "--model", file, "--provider", provider, *common]
             return {"name": rung, "adds": adds, **ask("stream.bench.rungs", words, LIMIT)}
 
-        # On an accelerator torch and onnxruntime would share one process's cuDNN, and int8 gains nothing.
-        runs = [lower(rung) for rung in (ADDS if on_cpu else ("torch",))]
-        for rung in (rung for rung in RUNGS if on_cpu or rung.name != "int8"):
-            file = INT8 if on_cpu and rung.int8 else FLOAT
+        # On a GPU torch and onnxruntime would share one process's cuDNN, and int8 gains nothing.
+        runs = [lower(rung) for rung in (("torch",) if on_gpu else ADDS)]
+        for rung in (rung for rung in RUNGS if not on_gpu or rung.name != "int8"):
+            file = INT8 if rung.int8 and not on_gpu else FLOAT
             runs.append(upper(rung.name, str(folder / file), rung.adds))
         ours = upper(RUNGS[-1].name, model, "")
-    found = ladder(runs, ours, "cpu_ms" if on_cpu else "wall_ms")
+    found = ladder(runs, ours, "cpu_ms" if first == CPU else "wall_ms")
     told = "random numbers, seeded: only time is compared" if weights is None else weights.name
     return {"clip": Clip().label, "weights": told, "threads": threads, **found}
 
