@@ -8,13 +8,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from export.session import CUDA
+from export.session import ACCELERATORS
 
-TENSORRT = "TensorrtExecutionProvider"
-ACCELERATORS = (CUDA, TENSORRT)  # what is idle but for large batches, and stalls on each new shape
 KEPT = 64  # shapes whose buffers are kept; the one that was not used for longest goes
 
 Feed = Mapping[str, NDArray]
@@ -53,7 +52,7 @@ class Bound:
             buffers = {n: ort.OrtValue.ortvalue_from_numpy(v, self._device) for n, v in arrays.items()}
         else:
             for name, value in arrays.items():
-                buffers[name].update_inplace(value)
+                buffers[name].update_inplace(np.ascontiguousarray(value))
         self._buffers[key] = buffers
         if len(self._buffers) > KEPT:
             self._buffers.popitem(last=False)

@@ -10,11 +10,12 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from export.binding import ACCELERATORS, runner
+from export.binding import Run, runner
 from export.buckets import BUCKETS, WIDE, Cut, exact, in_runs, padded
 from export.card import CARD_KEY, HEAD_KEY, Card
+from export.engine import beside, serve
 from export.errors import ModelError
-from export.session import CPU, open_session
+from export.session import ACCELERATORS, CPU, open_session
 from models.crop import to_input
 
 
@@ -22,9 +23,15 @@ class Detector:
     """An encoder that runs once on each crop, and a head that runs over a window. Holds no stream's state."""
 
     def __init__(
-        self, encoder: ort.InferenceSession, head: ort.InferenceSession, card: Card, sha256: str
+        self,
+        encoder: ort.InferenceSession,
+        head: ort.InferenceSession,
+        card: Card,
+        sha256: str,
+        run: Run | None = None,
     ) -> None:
-        self._encoder, self._head = runner(encoder), head
+        """run: how the encoder is run, where that is not just by its session."""
+        self._encoder, self._head = run or runner(encoder), head
         self.card = card
         self.sha256 = sha256  # of the file, hexadecimal
         self.provider: str = encoder.get_providers()[0]  # the encoder's; the small head is on the CPU
@@ -88,10 +95,10 @@ class Detector:
 def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: int = 1) -> Detector:
     """Open an exported detector; the encoder runs on `providers[0]` or not at all.
 
-    Raises ModelError for a file that is missing, damaged or without a card, ProviderError where the provider
-    got is not the one asked for.
+    TensorRT's engine may take minutes: `providers[1]` serves until it is built. Raises ModelError for a file
+    that is missing, damaged or without a card, ProviderError where the provider got is not the one asked for.
     """
-    session = open_session(path, providers, threads)
+    session = open_session(path, beside(providers), threads)
     properties = session.get_modelmeta().custom_metadata_map
     missing = [key for key in (CARD_KEY, HEAD_KEY) if key not in properties]
     if missing:
@@ -109,4 +116,5 @@ def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: 
     if list(inputs) != wanted or inputs["crops"][1:] != [3, size, size]:
         raise ModelError(f"{path} takes {inputs}, but its card promises crops of {size} px")
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return Detector(session, open_session(head, (CPU,), threads), card, digest)
+    run = serve(Path(path).resolve(), providers, threads, session)
+    return Detector(session, open_session(head, (CPU,), threads), card, digest, run)

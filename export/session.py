@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnxruntime as ort
@@ -11,23 +11,29 @@ from export.errors import ModelError, ProviderError
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+HALF = ":fp16"  # behind TENSORRT's name: in half precision
+ACCELERATORS = (CUDA, TENSORRT, TENSORRT + HALF)  # idle but for large batches, and stall on each new shape
 
 
 def open_session(
-    model: str | Path | bytes, providers: Sequence[str] = (CPU,), threads: int = 1
+    model: str | Path | bytes,
+    providers: Sequence[str] = (CPU,),
+    threads: int = 1,
+    more: Mapping[str, str] | None = None,
 ) -> ort.InferenceSession:
     """Open an ONNX model, given as a path or as its bytes, on the first of `providers`.
 
-    threads: intra-op threads of this session; they sleep, not spin, while there is nothing to do.
-    Raises ModelError if the model cannot be loaded, ProviderError if the session does not run on
-    `providers[0]`: onnxruntime itself only logs a line and falls back to the CPU.
+    threads: intra-op threads of this session; they sleep, not spin, while there is nothing to do. more: the
+    first provider's own options. Raises ModelError if the model cannot be loaded, ProviderError if the
+    session does not run on `providers[0]`: onnxruntime itself only logs a line and falls back to the CPU.
     """
-    wanted = providers[0]
+    wanted = real(providers[0])
     if wanted not in ort.get_available_providers():
         raise ProviderError(f"this onnxruntime has no {wanted}; it has {', '.join(_available())}")
     if not isinstance(model, bytes) and not Path(model).is_file():
         raise ModelError(f"no model file at {model}")
-    if wanted == CUDA:
+    if wanted in ACCELERATORS:
         with contextlib.redirect_stdout(
             io.StringIO()
         ):  # it prints what it cannot find; the check below says it
@@ -40,7 +46,9 @@ def open_session(
     name = "the embedded model" if isinstance(model, bytes) else str(model)
     try:
         session = ort.InferenceSession(
-            model if isinstance(model, bytes) else str(model), options, providers=_with_options(providers)
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=with_options(providers, more or {}),
         )
     except Exception as error:  # onnxruntime raises half a dozen unrelated classes here
         raise ModelError(f"{name} is no model that onnxruntime can load: {_first_line(error)}") from error
@@ -50,13 +58,21 @@ def open_session(
     return session
 
 
+def real(provider: str) -> str:
+    """A provider's name as onnxruntime knows it."""
+    return provider.removesuffix(HALF)
+
+
+def with_options(providers: Sequence[str], more: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """The providers as onnxruntime takes them; more: for the first."""
+    # cuDNN's default exhaustive search costs about half a second for each new batch shape.
+    own = {CUDA: {"cudnn_conv_algo_search": "HEURISTIC"}}
+    first, *others = ((real(name), own.get(name, {})) for name in providers)
+    return [(first[0], {**first[1], **more}), *others]
+
+
 def _available() -> list[str]:
     return list(ort.get_available_providers())
-
-
-def _with_options(providers: Sequence[str]) -> list[str | tuple[str, dict[str, str]]]:
-    # cuDNN's default exhaustive search costs about half a second for each new batch shape.
-    return [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}) if name == CUDA else name for name in providers]
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.card import Card
+from export.errors import ProviderError as WrongProvider
 from models.crop import crop_face
+from stream.errors import ProviderError
 from stream.governor import RISKY
 from stream.judge import Judge, headline
 from stream.meter import Meter
@@ -112,7 +114,10 @@ class Analysis:
         if not crops:
             return
         with self._meter.stage("encode"):
-            features = self._detector.encode(np.stack(crops), self._closely(due))
+            try:
+                features = self._detector.encode(np.stack(crops), self._closely(due))
+            except WrongProvider as error:  # an engine that was to take over cannot be had
+                raise ProviderError(str(error)) from None
         self._meter.counts["scored"] += len(crops)
         for memory, feature in zip(due, features, strict=True):
             assert memory.quality is not None

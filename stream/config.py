@@ -112,7 +112,7 @@ def _address(word: str) -> tuple[str, int]:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of a stream; fit for URLs and file names
 LARGEST = 1 << 20  # bytes of a TOML file
-PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino", "coreml")
+PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "tensorrt-fp16", "openvino", "coreml")
 OPTIONS: dict[str, Option] = {
     "model": Option(
         "name of a detector that ships, or path of an .onnx file with a card", metavar="NAME|FILE"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import export
+from export.engine import beside
 from export.session import open_session
 from stream.nets import Net, alone, on_crops, to_input
 from stream.suppression import suppress, suppress_contained
@@ -43,7 +44,9 @@ class FaceDetector:
         pyramid; 0.709 halves the area. Raises ModelError, ProviderError as `open_session`.
         """
         files = (WEIGHTS / f"mtcnn_{name}.onnx" for name in ("pnet", "rnet", "onet"))
-        self._pnet, self._rnet, self._onet = (alone(open_session(file, providers, threads)) for file in files)
+        self._pnet, self._rnet, self._onet = (
+            alone(open_session(file, beside(providers), threads)) for file in files
+        )
         self.min_face, self.thresholds, self.factor = min_face, thresholds, factor
 
     def through(self, wrap: Callable[[str, Net], Net]) -> "FaceDetector":
@@ -158,8 +161,9 @@ def shrink(sums: NDArray[np.int32], height: int, width: int) -> NDArray[np.float
     """
     top, bottom = _cell_edges(sums.shape[0] - 1, height)
     left, right = _cell_edges(sums.shape[1] - 1, width)
-    rows = sums[bottom] - sums[top]
-    area = rows[:, right] - rows[:, left]  # int32 wraps round, and the difference is right all the same
+    rows = sums.take(bottom, axis=0) - sums.take(top, axis=0)
+    # int32 wraps round, and the difference is right all the same
+    area = rows.take(right, axis=1) - rows.take(left, axis=1)
     return _mean(area, (bottom - top)[:, None, None], (right - left)[None, :, None])
 
 
@@ -220,7 +224,8 @@ def _cut(sums: NDArray[np.int32], boxes: Boxes, size: int) -> tuple[Boxes, NDArr
     flat, width = sums.reshape(-1, sums.shape[2]), sums.shape[1]
     upper, lower = ((y + top) * width)[:, :, None], ((y + bottom) * width)[:, :, None]
     near, far = (x + left)[:, None], (x + right)[:, None]
-    area = (flat[lower + far] - flat[lower + near]) - (flat[upper + far] - flat[upper + near])
+    area = flat.take(lower + far, axis=0) - flat.take(lower + near, axis=0)
+    area -= flat.take(upper + far, axis=0) - flat.take(upper + near, axis=0)
     crops = _mean(area, (bottom - top)[:, :, None, None], (right - left)[:, None, :, None])
     return boxes[usable], crops
 

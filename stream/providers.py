@@ -11,7 +11,8 @@ import onnxruntime
 
 from export import weights_path
 from export.errors import ProviderError as OrtProviderError
-from export.session import open_session
+from export.session import HALF, TENSORRT, open_session, real
+from export.tensorrt import load_tensorrt
 from stream.errors import ProviderError
 
 log = logging.getLogger(__name__)
@@ -19,11 +20,12 @@ log = logging.getLogger(__name__)
 NAMES = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    "tensorrt": TENSORRT,
+    "tensorrt-fp16": TENSORRT + HALF,
     "openvino": "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
-# TensorRT is left out of "auto": it builds engines for minutes before the first verdict.
+# TensorRT is left out of "auto": its engine takes minutes and a gigabyte, which nobody asked for.
 _PREFERENCE = ("cuda", "coreml")
 
 
@@ -34,7 +36,7 @@ def choose(asked: str) -> tuple[str, ...]:
     Raises ProviderError when what was asked for cannot be had.
     """
     if asked != "auto":
-        providers = _with_cpu(asked)
+        providers = _with_others(asked)
         problem = try_provider(asked)
         if problem:
             raise ProviderError(f"provider {asked}: {problem}")
@@ -42,22 +44,26 @@ def choose(asked: str) -> tuple[str, ...]:
     for name in _PREFERENCE:
         if NAMES[name] in onnxruntime.get_available_providers() and not try_provider(name):
             log.info("provider: %s (auto)", name)
-            return _with_cpu(name)
+            return _with_others(name)
     log.info("provider: cpu (auto: no accelerator that onnxruntime can use)")
     return (NAMES["cpu"],)
 
 
 def try_provider(name: str) -> str:
     """Why a provider cannot be used; "" when it can."""
-    if NAMES[name] not in onnxruntime.get_available_providers():
+    if real(NAMES[name]) not in onnxruntime.get_available_providers():
         return "this onnxruntime was built without it"
+    if real(NAMES[name]) == TENSORRT and (problem := try_provider("cuda")):
+        return f"CUDA, which serves beside it: {problem}"
     # onnxruntime prints its own lines about missing libraries; ours is the one that counts.
     onnxruntime.set_default_logger_severity(4)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            open_session(weights_path("mtcnn_onet"), _with_cpu(name))
-    except OrtProviderError:
-        return _missing_library(name) or "onnxruntime fell back to the CPU"
+            if real(NAMES[name]) == TENSORRT:
+                load_tensorrt()
+            open_session(weights_path("mtcnn_onet"), _with_others(name))
+    except OrtProviderError as error:
+        return _missing_library(name.removesuffix("-fp16")) or str(error)
     finally:
         onnxruntime.set_default_logger_severity(2)
     return ""
@@ -79,10 +85,11 @@ def _missing_library(name: str) -> str:
 
 
 def short(providers: Sequence[str]) -> str:
-    """A provider list as people say it: "CPU", "CUDA"."""
-    return providers[0].removesuffix("ExecutionProvider")
+    """A provider list as people say it: "CPU", "CUDA", "Tensorrt fp16"."""
+    return providers[0].replace("ExecutionProvider", "").replace(HALF, " fp16")
 
 
-def _with_cpu(name: str) -> tuple[str, ...]:
-    # The CPU stands second for the few operators that an accelerator lacks; the first one is checked.
-    return (NAMES[name],) if name == "cpu" else (NAMES[name], NAMES["cpu"])
+def _with_others(name: str) -> tuple[str, ...]:
+    # The CPU stands last for the few operators that an accelerator lacks; the first one is checked.
+    between = (NAMES["cuda"],) if real(NAMES[name]) == TENSORRT else ()
+    return (NAMES[name],) if name == "cpu" else (NAMES[name], *between, NAMES["cpu"])

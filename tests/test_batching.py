@@ -17,7 +17,7 @@ from export.buckets import BUCKETS, WIDE, exact, fill, in_runs, padded, whole
 from export.detector import Detector, open_detector
 from export.session import CPU, CUDA, open_session
 from stream.batching import Arrays, Batcher, BatcherClosedError
-from stream.bench_clips import Clip, pictures
+from stream.bench.clips import Clip, pictures
 from stream.faces import FaceDetector
 from stream.nets import Net
 from stream.sharing import BatchedFaces, BatchedScorer, Shared, pays

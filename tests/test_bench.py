@@ -11,12 +11,13 @@ import av
 import numpy as np
 import pytest
 
-from stream import bench, bench_batches, bench_compare, bench_offline, bench_streams
-from stream.bench_clips import FPS, Clip, make_clip, pictures
-from stream.bench_eyes import Eyes, Measured, Timed, ages_of
-from stream.bench_feeds import Decoded, Looped, Paced
-from stream.bench_gauges import Gauges, Rapl, memory_figures
-from stream.bench_runner import Plan
+from stream.bench import __main__ as bench
+from stream.bench import batches, report, rivals, rungs, streams
+from stream.bench.clips import FPS, Clip, make_clip, pictures
+from stream.bench.eyes import Eyes, Measured, Timed, ages_of
+from stream.bench.feeds import Decoded, Looped
+from stream.bench.gauges import Gauges, Rapl, memory_figures
+from stream.bench.runner import Plan
 from stream.networks import Networks, open_networks
 from stream.values import Alert, Frame, Health, Phase, Result, State
 
@@ -87,20 +88,6 @@ def test_a_loop_goes_on_at_its_own_pace() -> None:
     assert late is not None
     assert late.index >= indices[-1] + 4  # the newest, not the next
     assert feed.newest(0.0) is None
-
-
-def test_a_paced_feed_gives_the_newest_so_many_times_a_second() -> None:
-    shown = Decoded([np.zeros((4, 4, 3), np.uint8)] * 10, 10 / FPS)
-    feed = Paced(Looped(shown, 0.0), 5.0)
-    begin, count = time.monotonic(), 0
-    while time.monotonic() - begin < 1.0:
-        frame = feed.newest(0.1)
-        count += frame is not None
-        assert frame is None or time.monotonic() - frame.captured < 2 / FPS
-    assert 3 <= count <= 6
-    assert feed.dropped >= 15
-    assert feed.connected
-    assert not feed.finished
 
 
 def test_energy_counters_are_read_and_wrap_round(tmp_path: Path) -> None:
@@ -185,7 +172,7 @@ def told(**changed: Any) -> dict[str, Any]:
 
 
 def row(**changed: Any) -> dict[str, Any]:
-    return bench_streams.row_of(Plan(Clip(), 10.0, ("tcp://a", "tcp://b")), 2, told(**changed), None)
+    return streams.row_of(Plan(Clip(), 10.0, ("tcp://a", "tcp://b")), 2, told(**changed), None)
 
 
 def test_two_streams_are_held() -> None:
@@ -194,8 +181,8 @@ def test_two_streams_are_held() -> None:
     assert good["frames_per_core_second"] == pytest.approx(598 / 6, abs=0.1)
     assert good["cores_per_stream"] == 0.3
     assert good["stages"] == {"detect": {"runs": 40, "p50_ms": 20.0, "p95_ms": 30.0}}
-    assert "0.3" in bench.streams_table([good])
-    assert "no counter" in bench.streams_table([good])
+    assert "0.3" in report.streams_table([good])
+    assert "no counter" in report.streams_table([good])
 
 
 @pytest.mark.parametrize(
@@ -214,55 +201,52 @@ def test_what_keeps_a_row_from_being_held(changed: dict[str, Any], why: str) -> 
     bad = row(**changed)
     assert not bad["held"]
     assert any(why in reason for reason in bad["why_not"]), bad["why_not"]
-    assert why in bench.streams_table([bad])
+    assert why in report.streams_table([bad])
 
 
 def test_growth_is_of_what_is_held() -> None:
     rows = [{"streams": n, "held": n < 8, "cores_per_stream": c} for n, c in ((1, 0.2), (4, 0.22), (8, 0.9))]
-    assert bench_streams.growth(rows) == 0.1
-    assert bench_streams.held_at_most(rows) == 4
-    assert bench_streams.growth(rows[:1]) is None
-    assert bench_streams.held_at_most([]) == 0
+    assert streams.growth(rows) == 0.1
+    assert streams.held_at_most(rows) == 4
+    assert streams.growth(rows[:1]) is None
+    assert streams.held_at_most([]) == 0
 
 
-def test_the_steps_add_up_to_the_whole_gain() -> None:
-    costs = {
-        "torch": 400.0,
-        "naive": 150.0,
-        "tracking": 140.0,
-        "pacing": 45.0,
-        "batching": 44.0,
-        "int8": 18.0,
-    }
-    runs = [{"name": name, "cpu_ms": ms, "frames": 9, "label": name} for name, ms in costs.items()]
-    runs.append({"name": "default", "cpu_ms": 10.0, "frames": 9, "label": "ours"})
-    found = bench_compare.summary(runs, None)
-    assert found["speedup_vs_torch_pipeline"] == pytest.approx(400 / 18, abs=0.01)
-    assert found["speedup_vs_naive_onnx"] == pytest.approx(150 / 18, abs=0.01)
-    assert found["default_model_speedup_vs_torch_pipeline"] == 40
-    assert sum(step["saved_ms"] for step in found["steps"]) == pytest.approx(400 - 18)
-    assert "random" in found["weights"]
-    assert "22.2x" in bench.rivals_table(found["runs"])
+def test_the_rungs_multiply_to_the_whole_gain() -> None:
+    costs = {"torch": 400.0, "mtcnn": 330.0, "onnxruntime": 150.0, "tracking": 140.0, "pacing": 45.0}
+    costs |= {"int8": 18.0, "batching": 17.9}
+    runs = [{"name": name, "cpu_ms": ms, "adds": name, "frames": 9} for name, ms in costs.items()]
+    found = rivals.ladder(runs, {"model": "ours 1", "cpu_ms": 10.0, "frames": 9}, "cpu_ms")
+    assert found["speedup_vs_torch_pipeline"] == pytest.approx(400 / 17.9)
+    assert np.prod([rung["times"] for rung in found["ladder"]]) == pytest.approx(400 / 17.9)
+    assert found["ladder"][-1]["times_since_a"] == pytest.approx(400 / 17.9)
+    assert found["speedup_vs_naive_onnx"] == pytest.approx(150 / 17.9)
+    assert found["default_model_speedup_vs_torch_pipeline"] == pytest.approx(40)
+    assert found["gave_nothing"] == ["batching"]
+    told = report.ladder_table(found)
+    assert "1.21 × 2.20 × 1.07 × 3.11 × 2.50 × 1.01 = 22.3" in told
+    assert "gave nothing here (under 1.05 times): batching" in told
+    assert "ours 1" in told
 
 
-@pytest.mark.parametrize("variant", bench_offline.VARIANTS, ids=lambda variant: variant.name)
-def test_each_variant_runs_the_clip(clip: Path, networks: Networks, variant: bench_offline.Variant) -> None:
-    timing = bench_offline.run(clip, variant, networks, 0.3)
+@pytest.mark.parametrize("rung", rungs.RUNGS, ids=lambda rung: rung.name)
+def test_each_rung_takes_the_clip(clip: Path, networks: Networks, rung: rungs.Rung) -> None:
+    timing = rungs.run(clip, rung, networks, 0.3)
     assert timing.frames > 0
     assert timing.faces == timing.frames  # one face in each
     assert timing.row()["cpu_ms"] > 0
-    assert timing.stages["detect"] > 0
+    assert timing.stages.get("detect", 0) + timing.stages.get("refine", 0) > 0
 
 
-def test_a_variant_encodes_as_many_crops_as_it_says(clip: Path, networks: Networks) -> None:
-    runs = {}
+def test_a_rung_encodes_as_many_crops_as_it_says(clip: Path, networks: Networks) -> None:
+    sizes = {}
     for name in ("tracking", "pacing"):
-        variant = next(v for v in bench_offline.VARIANTS if v.name == name)
+        rung = next(rung for rung in rungs.RUNGS if rung.name == name)
         counting = _Counting(networks.detector)
-        bench_offline.run(clip, variant, replace(networks, detector=counting), 60.0)  # type: ignore[arg-type]
-        runs[name] = counting.sizes
-    assert set(runs["tracking"]) == {1}
-    assert len(runs["tracking"]) > 3 * len(runs["pacing"])
+        rungs.run(clip, rung, replace(networks, detector=counting), 60.0)  # type: ignore[arg-type]
+        sizes[name] = counting.sizes
+    assert set(sizes["tracking"]) == {1}
+    assert len(sizes["tracking"]) > 3 * len(sizes["pacing"])
 
 
 class _Counting:
@@ -275,18 +259,11 @@ class _Counting:
         return np.zeros((len(crops), self.card.features), np.float32)
 
 
-def test_the_curve_and_what_the_networks_bear(networks: Networks) -> None:
-    rows = bench_batches.curve(networks, SMALL, (1, 2), spent=0.0)
+def test_the_curve_has_every_network_and_size(networks: Networks) -> None:
+    rows = batches.curve(networks, SMALL, (1, 2), spent=0.0)
     assert {r["network"] for r in rows} == {"pnet", "rnet", "onet", "encode", "encode, second eye", "head"}
     assert all(r["items_per_s"] > 0 for r in rows)
-    asked = bench_batches.demand(networks, SMALL, 1.0)
-    assert asked["encode"] + asked["encode, second eye"] == pytest.approx(
-        8, abs=2
-    )  # the card's rate, one face
-    assert asked["onet"] >= 25  # one on each frame between
-    assert asked["pnet"] <= 11
-    assert bench_batches.streams_borne(rows, asked, "item_ms") > 0
-    assert "second eye" in bench.batches_table(rows)
+    assert "second eye" in report.batches_table(rows)
 
 
 def test_what_is_missing_is_said_before_anything_runs(
@@ -303,7 +280,7 @@ def test_what_is_missing_is_said_before_anything_runs(
 
 def test_suppression_for_the_rival_is_torchvisions() -> None:
     torch = pytest.importorskip("torch", reason="the [train] extra is not installed")
-    from stream.bench_facenet import batched_nms
+    from stream.bench.facenet import batched_nms
 
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
     scores = torch.tensor([0.8, 0.9, 0.7])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stream import bench
-from stream.bench_clips import Clip, make_clip
-from stream.bench_compare import missing
+from stream.bench import __main__ as bench
+from stream.bench.apart import BenchError, ask
+from stream.bench.clips import Clip, make_clip
+from stream.bench.rivals import missing
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,17 +48,18 @@ def test_live_streams_are_served_watched_and_counted(tmp_path: Path) -> None:
     assert len(found["per_stream"]) == 2
 
 
-def test_the_rival_runs_with_facenets_own_networks(tmp_path: Path) -> None:
-    """A random checkpoint in the common layout; the faces that it finds are ours."""
+@pytest.mark.parametrize("rung", ["torch", "mtcnn"])
+def test_the_rungs_in_pytorch_find_our_faces(tmp_path: Path, rung: str) -> None:
+    """A random checkpoint in the common layout; both detectors see the one face in each frame."""
     if missing():
         pytest.skip(missing())
     clip, checkpoint = tmp_path / "clip.ts", tmp_path / "rival.pth"
     make_clip(clip, Clip(320, 240, 1, seconds=1.0))
     both = (
-        "import sys; from pathlib import Path; from stream import bench_rival, bench_weights; "
-        "bench_weights.random_checkpoint(Path(sys.argv[2])); sys.exit(bench_rival.main())"
+        "import sys; from pathlib import Path; from stream.bench import torch_rungs, weights; "
+        "weights.random_checkpoint(Path(sys.argv[2])); sys.exit(torch_rungs.main())"
     )
-    words = [str(clip), str(checkpoint), "--seconds", "0.3"]
+    words = [str(clip), str(checkpoint), rung, "--seconds", "0.3"]
     done = subprocess.run(
         [sys.executable, "-c", both, *words], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
@@ -65,3 +67,8 @@ def test_the_rival_runs_with_facenets_own_networks(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["faces"] == found["frames"] > 0
     assert found["stages"]["encode"] > found["stages"]["detect"] / 10 > 0
+
+
+def test_a_part_that_fails_is_an_error() -> None:
+    with pytest.raises(BenchError, match=r"rungs ended with 10"):
+        ask("stream.bench.rungs", ["/no/such/clip.mp4", "int8"], 120)

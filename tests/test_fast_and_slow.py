@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from stream import agreement
-from stream.agreement import EveryCrop, EveryFrame, by_second, compare
+from stream.agreement import by_second, compare
 from stream.networks import Networks, open_networks
+from stream.slow_path import EveryCrop, EveryFrame
 from stream.sources import demo
 from stream.values import Frame, Result, State
 
@@ -22,11 +23,13 @@ def networks() -> Networks:
 def test_the_demo_gets_the_same_verdicts_both_ways(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The real detector on the whole demo: CLEAR, then the swap, one alert."""
+    """The real detector on the whole demo, its head at its own rate: CLEAR, then the swap, one alert."""
     report = tmp_path / "agreement.json"
-    assert agreement.main(["demo", "--json", str(report)]) == 0, capsys.readouterr().out
+    assert agreement.main(["demo", "--slow", "paced", "--json", str(report)]) == 0, capsys.readouterr().out
     found = json.loads(report.read_text())
-    (clip,) = found["files"]
+    assert found["files"] == 1
+    assert found["share"] >= agreement.WANTED
+    (clip,) = found["each"]
     assert clip["seconds"] == demo.SECONDS
     assert clip["same_seconds"] / clip["seconds"] >= agreement.WANTED
     assert len(clip["fast_alerts"]) == len(clip["slow_alerts"]) == 1
@@ -57,6 +60,23 @@ def test_seconds_that_differ_are_counted() -> None:
     assert late.same_frames == pytest.approx(0.77)
 
 
+def same(name: str, agreeing: int) -> agreement.Agreement:
+    return agreement.Agreement(name, 10, agreeing, agreeing / 10, (), ())
+
+
+def test_the_interval_is_over_files_and_the_total_says_how_sure_it_is() -> None:
+    alike = agreement.summary([same(str(i), 10) for i in range(20)])
+    assert (alike["share"], alike["low"], alike["high"]) == (1.0, 1.0, 1.0)
+    assert "wanted 99%: reached; 2.0 CPU minutes" in agreement.told(alike, 120)
+    one = agreement.summary([same("a", 9), *(same(str(i), 10) for i in range(19))])
+    assert one["share"] == pytest.approx(0.995)
+    assert one["low"] < 0.99 < one["high"] == 1
+    assert "not with 95 % confidence" in agreement.told(one, 0)
+    assert one["files_that_differ"] == 1
+    worse = agreement.summary([same(str(i), 9) for i in range(4)])
+    assert "not reached" in agreement.told(worse, 0)
+
+
 def test_a_seconds_state_is_the_one_that_stood_longest() -> None:
     told = [(0.1, State.CLEAR), (0.5, State.ALERT), (0.9, State.ALERT), (1.0, State.CLEAR)]
     assert by_second(told) == {0: State.ALERT, 1: State.CLEAR}
@@ -80,7 +100,10 @@ def test_the_slow_encoder_takes_one_crop_with_both_eyes(networks: Networks) -> N
     wanted = networks.detector.encode(crops, np.ones(2, bool))
     got = EveryCrop(networks.detector, None).encode(crops, np.zeros(2, bool))
     assert np.abs(got - wanted).max() < 1e-4
-    assert EveryCrop(networks.detector, 240.0).card.window.rate == 240
+    every = EveryCrop(networks.detector, 240.0).card.window
+    assert every.rate == 240
+    ours = networks.detector.card.window
+    assert every.min_samples / 30 == pytest.approx(ours.min_samples / ours.rate, abs=1 / 30)
 
 
 def test_a_live_source_and_a_missing_file_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Makes the networks that the rivals share: `python -m stream.bench_weights CLIP FOLDER`; needs [train].
+"""Makes the networks that the rivals share: `python -m stream.bench.weights CLIP FOLDER`; needs [train].
 
 One InceptionResnetV1 with one logit three times: as a checkpoint in the common layout for PyTorch, as ONNX in
 float32, as ONNX in int8. Without `--weights` its numbers are random, seeded: time does not depend on them.
@@ -61,7 +61,7 @@ def to_small(given: Path, out: Path, inputs: NDArray[np.float32]) -> None:
 
 def random_checkpoint(path: Path) -> None:
     """Write an InceptionResnetV1 of seeded random numbers in the common layout. Raises ConfigError."""
-    from stream.bench_facenet import load_facenet
+    from stream.bench.facenet import load_facenet
 
     facenet: Any = load_facenet(1)
     import torch
@@ -73,7 +73,7 @@ def random_checkpoint(path: Path) -> None:
 
 def main() -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m stream.bench_weights", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stream.bench.weights", description=__doc__)
     parser.add_argument("clip", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, help="a checkpoint in the common layout")

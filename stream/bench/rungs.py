@@ -1,8 +1,7 @@
-"""How fast one process gets through a clip, one thing of ours switched on after the other; prints JSON.
+"""The ladder's upper rungs: a clip through onnxruntime, one thing of ours switched on after the other.
 
-`python -m stream.bench_offline CLIP VARIANT --model FILE`: a process of its own for each, as for the rival in
-PyTorch, over the same clip, from the file to the verdict. CPU time is counted, so that a busy machine matters
-less.
+`python -m stream.bench.rungs CLIP RUNG --model FILE`, a process of its own for each, as for the lower ones in
+PyTorch (stream/bench/torch_rungs.py): from the file to the verdict, without the drawing. Prints JSON.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from export.card import Card
 from models.crop import crop_face
 from stream.analysis import Analysis, Scorer
-from stream.bench_clips import FPS
+from stream.bench.clips import FPS
 from stream.errors import FacewitnessError
 from stream.judge import Judge, Policy
 from stream.meter import Meter
@@ -34,34 +33,33 @@ from stream.values import Frame
 
 WARM = 30  # frames that are not timed: the tracker looks more often while faces are new
 
-Image = NDArray[np.uint8]
 Spent = defaultdict[str, float]  # s of CPU a stage
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """What is switched on."""
+class Rung:
+    """What is switched on; each adds one thing to the one before."""
 
     name: str
-    gain: str  # what this one adds to the one before it
+    adds: str
     tracking: bool = True
     paced: bool = True  # crops at the card's rate, not of every frame
-    joined: bool = True  # a frame's crops in one run
     int8: bool = True
+    joined: bool = True  # a frame's crops in one run
 
 
-VARIANTS = (
-    Variant("naive", "", tracking=False, paced=False, joined=False, int8=False),
-    Variant("tracking", "detection on key frames only", paced=False, joined=False, int8=False),
-    Variant("pacing", "crops at the card's rate", joined=False, int8=False),
-    Variant("batching", "a frame's crops in one run", int8=False),
-    Variant("int8", "int8 weights and activations"),
+RUNGS = (
+    Rung("onnxruntime", "(b): the encoder too", tracking=False, paced=False, int8=False, joined=False),
+    Rung("tracking", "MTCNN on key frames, ONet alone between", paced=False, int8=False, joined=False),
+    Rung("pacing", "8 crops a second of each face, not 30", int8=False, joined=False),
+    Rung("int8", "the encoder's weights and activations in int8", joined=False),
+    Rung("batching", "a frame's crops in one run"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What a pipeline took, decoding included."""
+    """What a rung took, decoding included."""
 
     frames: int
     faces: int
@@ -71,9 +69,8 @@ class Timing:
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
-        per = {"cpu_ms": 1000 * self.cpu_s, "wall_ms": 1000 * self.wall_s}
-        rounded = {name: round(value / max(self.frames, 1), 3) for name, value in per.items()}
-        return {**asdict(self), **rounded}
+        per = {"cpu_ms": self.cpu_s, "wall_ms": self.wall_s}
+        return {**asdict(self), **{name: round(1000 * s / max(self.frames, 1), 3) for name, s in per.items()}}
 
 
 def timed(
@@ -84,7 +81,7 @@ def timed(
     spent: s of CPU a stage, which `step` adds to. The first `warm` pictures are not counted.
     """
     frames = faces = 0
-    begin = cpu = time.monotonic()
+    begin = cpu = 0.0
     for number, picture in enumerate(pictures):
         if number == warm:
             frames = faces = 0
@@ -94,59 +91,51 @@ def timed(
         frames += 1
         if number > warm and time.monotonic() - begin > seconds:
             break
-    else:
-        if frames and number < warm:
-            raise ValueError(f"a clip of more than {warm} frames is needed")
+    if not begin:
+        raise ValueError(f"a clip of more than {warm} frames is needed")
     cpu_s, wall_s = time.process_time() - cpu, time.monotonic() - begin
     stages = {name: round(1000 * value / frames, 3) for name, value in spent.items()}
     stages["decode and the rest"] = round(1000 * cpu_s / frames - sum(stages.values()), 3)
     return Timing(frames, faces, round(cpu_s, 3), round(wall_s, 3), stages)
 
 
-class Singly:
-    """A detector that takes one crop at a time."""
+class Changed:
+    """A detector that samples at another rate, or takes one crop at a time."""
 
-    def __init__(self, detector: Scorer) -> None:
-        self._detector = detector
+    def __init__(self, detector: Scorer, *, rate: float, joined: bool) -> None:
+        """rate: crops a second of each face."""
+        self._detector, self._joined = detector, joined
+        self.card: Card = replace(detector.card, window=replace(detector.card.window, rate=rate))
 
-    @property
-    def card(self) -> Card:
-        """As the detector's."""
-        return self._detector.card
-
-    def encode(self, crops: Image, closely: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        """As the detector's, in as many runs as there are crops."""
+    def encode(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """As the detector's, in as many runs as there are crops unless joined."""
         looks = np.ones(len(crops), bool) if closely is None else closely
-        parts = [self._detector.encode(crops[i : i + 1], looks[i : i + 1]) for i in range(len(crops))]
-        return np.concatenate(parts) if parts else self._detector.encode(crops)
+        if self._joined:
+            return self._detector.encode(crops, looks)
+        return np.concatenate(
+            [self._detector.encode(crops[i : i + 1], looks[i : i + 1]) for i in range(len(crops))]
+        )
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As the detector's, one window after the other."""
-        pairs = zip(features, weights, strict=True)
-        return np.concatenate([self._detector.score(f[None], w[None]) for f, w in pairs])
-
-
-class Recarded:
-    """A detector with another card."""
-
-    def __init__(self, detector: Scorer, card: Card) -> None:
-        self._detector, self.card = detector, card
-        self.encode, self.score = detector.encode, detector.score
+        """As the detector's."""
+        return self._detector.score(features, weights)
 
 
 class CpuMeter(Meter):
-    """A meter whose clock is the process's CPU time, for one thread."""
+    """A meter that adds up; wall time is CPU time where one thread works, near enough."""
 
     def __init__(self, spent: Spent) -> None:
         super().__init__()
         self.spent = spent
 
     def note(self, name: str, seconds: float) -> None:
-        """Add up; wall time is CPU time where one thread works, near enough."""
+        """Add a measurement."""
         self.spent[name] += seconds
 
 
-def naive_step(networks: Networks, spent: Spent) -> Callable[[Frame], int]:
+def every_frame(networks: Networks, spent: Spent) -> Callable[[Frame], int]:
     """Detection on every frame, every face encoded alone and judged by itself."""
     detector, faces = networks.detector, networks.faces
 
@@ -156,8 +145,7 @@ def naive_step(networks: Networks, spent: Spent) -> Callable[[Frame], int]:
         then = time.process_time()
         spent["detect"] += then - begin
         for face in found:
-            crop = crop_face(frame.image, face.box, detector.card.crop)
-            feature = detector.encode(crop[None])
+            feature = detector.encode(crop_face(frame.image, face.box, detector.card.crop)[None])
             detector.score(feature[None], np.ones((1, 1), np.float32))
         spent["encode"] += time.process_time() - then
         return len(found)
@@ -165,33 +153,29 @@ def naive_step(networks: Networks, spent: Spent) -> Callable[[Frame], int]:
     return step
 
 
-def stair_step(networks: Networks, variant: Variant, spent: Spent) -> Callable[[Frame], int]:
-    """The product's own stair, with what the variant leaves out taken away."""
-    detector = networks.detector
-    if not variant.joined:
-        detector = Singly(detector)
-    if not variant.paced:
-        window = replace(detector.card.window, rate=float(FPS))
-        detector = Recarded(detector, replace(detector.card, window=window))
+def stair(networks: Networks, rung: Rung, spent: Spent) -> Callable[[Frame], int]:
+    """The product's own stair, with what the rung leaves out taken away."""
+    rate = networks.detector.card.window.rate if rung.paced else float(FPS)
+    detector = Changed(networks.detector, rate=rate, joined=rung.joined)
     judge = Judge(Policy(detector.card.thresholds), "bench", networks.label, "bench")
     analysis = Analysis(detector, Tracker(networks.faces), judge, CpuMeter(spent))
     return lambda frame: len(analysis.step(frame).tracks)
 
 
-def run(clip: Path, variant: Variant, networks: Networks, seconds: float) -> Timing:
-    """One variant over a clip, for about so many seconds."""
+def run(clip: Path, rung: Rung, networks: Networks, seconds: float) -> Timing:
+    """One rung over a clip, for about so many seconds."""
     spent: Spent = defaultdict(float)
     frames = find(str(clip)).frames(str(clip), SourceOptions())
-    if not variant.tracking:
-        return timed(frames, naive_step(networks, spent), seconds, 2, spent)
-    return timed(frames, stair_step(networks, variant, spent), seconds, WARM, spent)
+    if not rung.tracking:
+        return timed(frames, every_frame(networks, spent), seconds, 2, spent)
+    return timed(frames, stair(networks, rung, spent), seconds, WARM, spent)
 
 
 def main() -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m stream.bench_offline", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stream.bench.rungs", description=__doc__)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("variant", choices=[variant.name for variant in VARIANTS])
+    parser.add_argument("rung", choices=[rung.name for rung in RUNGS])
     parser.add_argument("--model", default="detector")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--provider", default="cpu")
@@ -201,8 +185,8 @@ def main() -> int:
     cv2.setNumThreads(given.threads)
     try:
         networks = open_networks(given.model, choose(given.provider), given.threads, given.min_face)
-        variant = next(v for v in VARIANTS if v.name == given.variant)
-        row = run(given.clip, variant, networks, given.seconds).row()
+        rung = next(rung for rung in RUNGS if rung.name == given.rung)
+        row = run(given.clip, rung, networks, given.seconds).row()
     except FacewitnessError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code

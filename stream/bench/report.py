@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from stream.bench.rivals import NOTHING
 from stream.errors import ConfigError
 
 
@@ -39,14 +40,18 @@ def stages_table(stages: dict[str, dict[str, float]], title: str) -> str:
     return "\n".join(lines)
 
 
-def rivals_table(rows: list[dict[str, Any]]) -> str:
-    """A line for each pipeline, in the order in which one thing after the other was switched on."""
-    lines = [_row("pipeline", "frames", "ms a frame", "frames a second", "faster than (a)", "than (b)")]
-    lines.append(_rule(6))
-    for row in rows:
-        ratios = (row["vs_torch"], row["vs_naive_onnx"])
-        told = ["–" if ratio is None else f"{ratio:.1f}x" for ratio in ratios]
-        lines.append(_row(row["label"], row["frames"], f"{row['ms']:.2f}", f"{1000 / row['ms']:.1f}", *told))
+def ladder_table(found: dict[str, Any]) -> str:
+    """A line for each rung from (a) up to ours; what each one gave, and all of them together."""
+    lines = [_row("rung", "what it adds", "ms a frame", "frames a second", "times", "times (a)"), _rule(6)]
+    for rung in (*found["ladder"], found["default_model"]):
+        apart = rung is found["default_model"]
+        adds = "the same with the product's detector, apart" if apart else rung["adds"]
+        factors = ["–" if apart else f"{rung['times']:.2f}", f"{rung['times_since_a']:.2f}"]
+        lines.append(_row(rung["name"], adds, f"{rung['ms']:.2f}", f"{rung['fps']:.1f}", *factors))
+    product = " × ".join(f"{rung['times']:.2f}" for rung in found["ladder"][1:])
+    lines += ["", f"{product} = {found['speedup_vs_torch_pipeline']:.1f}, by {found['compared']}"]
+    if found["gave_nothing"]:
+        lines.append(f"gave nothing here (under {NOTHING:g} times): {', '.join(found['gave_nothing'])}")
     return "\n".join(lines)
 
 
@@ -71,31 +76,35 @@ def need_matplotlib() -> None:
 
 
 def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Draw streams against the age's p50 and p95, with the limit that counts as held."""
+    """Draw streams against the age's p50 and p95, and the limit; what was not held is hollow."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    from stream.bench_streams import AGE
+    from stream.bench.streams import AGE
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     rows = [row for row in rows if row["age_p95_ms"] is not None]
-    for clip in dict.fromkeys(row["clip"] for row in rows):
-        own = [row for row in rows if row["clip"] == clip]
-        counts = [row["streams"] for row in own]
-        (line,) = axes.plot(counts, [row["age_p95_ms"] for row in own], "o-", label=f"{clip}: worst p95")
-        p50 = [row["age_p50_ms"] for row in own]
-        axes.plot(counts, p50, "s:", color=line.get_color(), label=f"{clip}: p50")
+    for number, clip in enumerate(dict.fromkeys(row["clip"] for row in rows)):
+        own, colour = [row for row in rows if row["clip"] == clip], f"C{number}"
+        for key, line, word in (("age_p95_ms", "-", "p95 of the worst stream"), ("age_p50_ms", ":", "p50")):
+            axes.plot([r["streams"] for r in own], [r[key] for r in own], line, color=colour)
+            axes.plot([], [], line, color=colour, marker="o", label=f"{clip}: {word}")
+            for r in own:
+                fill = colour if r["held"] else "white"
+                axes.plot(r["streams"], r[key], "o", color=colour, markerfacecolor=fill)
     axes.axhline(AGE, color="grey", linestyle="--", label=f"limit, {AGE:.0f} ms")
-    for row in rows:
-        if not row["held"]:
-            axes.annotate(
-                "not held", (row["streams"], row["age_p95_ms"]), xytext=(4, 4), textcoords="offset points"
-            )
-    axes.set(xlabel="streams", ylabel="age at the overlay, ms", title=title, yscale="log")
-    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        ticks("{x:g}")
-    axes.set_xticks(sorted({row["streams"] for row in rows}))
-    axes.legend()
+    if not all(row["held"] for row in rows):
+        axes.plot([], [], "o", color="black", markerfacecolor="white", label="not held")
+    axes.set(xlabel="streams", ylabel="age at the overlay, ms", title=title, xscale="log", yscale="log")
+    counts = sorted({row["streams"] for row in rows})
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=120)
 
 

@@ -8,7 +8,8 @@ Nothing is fetched: the clips are made on the spot from the portraits in stream/
 every 2 s) and served as MPEG-TS over TCP on loopback, at their own pace, by a process of its own. Age counts
 from the arrival of a frame's packet to its overlay. A number of streams counts as held where 95 % of the
 frames were decoded and analysed, p95 of the age is at most 150 ms and does not grow, and every swapped face
-was an alert within 2 s. Needs psutil (the [dev] extra); the rivals need [train].
+was an alert within 2 s. The rivals, (a) in PyTorch and (b) naively in onnxruntime, stand on one ladder with
+ours, which tells what each thing of ours gave. Needs psutil (the [dev] extra); the rivals need [train].
 """
 
 import argparse
@@ -19,16 +20,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from export.session import CPU
-from stream.bench_batches import curve, demand, streams_borne
-from stream.bench_clips import Clip
-from stream.bench_compare import compare, missing
-from stream.bench_gauges import machine
-from stream.bench_report import batches_table, need_matplotlib, plot, rivals_table, streams_table
-from stream.bench_runner import Plan
-from stream.bench_single import held, measure, tell
-from stream.bench_streams import growth, held_at_most
-from stream.bench_streams import measure as measure_streams
+from stream.bench.batches import curve
+from stream.bench.clips import Clip
+from stream.bench.gauges import machine
+from stream.bench.report import batches_table, ladder_table, need_matplotlib, plot, streams_table
+from stream.bench.rivals import compare, missing
+from stream.bench.runner import Plan
+from stream.bench.single import held, measure, tell
+from stream.bench.streams import growth, held_at_most
+from stream.bench.streams import measure as measure_streams
 from stream.config import PROVIDERS
 from stream.errors import ConfigError, FacewitnessError
 from stream.networks import open_networks
@@ -54,11 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.plot is not None:
             need_matplotlib()
-        if many:
-            return _many(given)
+        return _many(given) if many else _one(given, extra)
     except FacewitnessError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _one(given: argparse.Namespace, extra: list[str]) -> int:
+    """One stream by the real command."""
     report = measure(given.seconds, ["--provider", given.provider, *extra])
     _write(report, given.json)
     print(tell(report))
@@ -114,14 +117,9 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
 
 def _batches(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> None:
     networks = open_networks(given.model, choose(given.provider), given.threads, given.min_face)
-    rows, asked = curve(networks, clip, given.batches), demand(networks, clip)
-    on_cpu = networks.providers[0] == CPU
-    borne = streams_borne(rows, asked, "item_cpu_ms" if on_cpu else "item_ms")
-    report |= {"batches": rows, "demand": asked, "networks_bear": borne}
-    print(f"{report['machine']}, {networks.label}, {networks.provider}\n{batches_table(rows)}")
-    print(f"items a second of one stream: {asked}")
-    unit = "one core" if on_cpu else "the accelerator"
-    print(f"the networks alone: {unit} would bear {borne} streams\n", flush=True)
+    report["batches"] = curve(networks, clip, given.batches)
+    print(f"{report['machine']}, {networks.label}, {networks.provider}")
+    print(batches_table(report["batches"]) + "\n", flush=True)
 
 
 def _rivals(given: argparse.Namespace, report: dict[str, Any]) -> None:
@@ -140,13 +138,11 @@ def _rivals(given: argparse.Namespace, report: dict[str, Any]) -> None:
     ratios = {key: value for key, value in found.items() if "speedup" in key}
     report |= {"rivals": found, **ratios}
     print(
-        f"rivals: {found['clip']}, InceptionResnetV1 with {found['weights']}, {given.threads} thread(s) each"
+        f"{report['machine']}; {found['clip']}, from the file to the verdict, {given.threads} thread(s) each"
     )
-    print(rivals_table(found["runs"]))
-    what = "CPU time of one core" if found["compared"] == "cpu_ms" else "wall time"
-    print(f"ms a frame, {what}: {found['torch_ms']:.1f} of (a), {found['ours_ms']:.1f} of ours; saved by")
-    print("\n".join(f"  {step['step']:<12}{step['saved_ms']:9.2f}" for step in found["steps"]))
-    print("\n".join(f"{name}: {value}x" for name, value in ratios.items()), flush=True)
+    print(f"the encoder on all rungs: InceptionResnetV1 at 256 px, {found['weights']}")
+    print(ladder_table(found))
+    print("\n".join(f"{name}: {value:.2f}" for name, value in ratios.items()), flush=True)
 
 
 def _write(report: dict[str, Any], where: str | None) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream.sources import demo
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parent.parent / "assets"
 FPS = 30
 KEY_FRAMES = 2.0  # s from one to the next
 BITS_A_PIXEL = 2_500_000 / (1280 * 720)

@@ -1,4 +1,4 @@
-"""Where the benchmark's pumps get their frames from beside a live reader: memory, or fewer of them."""
+"""A live stream of decoded pictures: what is left of a stream's cost without decoding."""
 
 import time
 from collections.abc import Sequence
@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.bench_clips import FPS
-from stream.pump import LiveFrames
+from stream.bench.clips import FPS
 from stream.sources import SourceOptions, find
 from stream.values import Frame
 
@@ -60,48 +59,3 @@ class Looped:
         turn, at = divmod(index, len(self._clip.pictures))
         moment = turn * self._clip.seconds + at / FPS
         return Frame(self._clip.pictures[at], moment, self._begin + index / FPS, index)
-
-
-class Paced:
-    """A stream of which no more than so many frames a second are analysed, always the newest."""
-
-    def __init__(self, reader: LiveFrames, rate: float) -> None:
-        """rate: frames a second at most."""
-        self._reader, self._period, self._due = reader, 1 / rate, 0.0
-
-    @property
-    def frames(self) -> int:
-        """Frames that the source delivered."""
-        return self._reader.frames
-
-    @property
-    def dropped(self) -> int:
-        """Frames that were not analysed."""
-        return self._reader.dropped
-
-    @property
-    def connected(self) -> bool:
-        """Whether pictures come."""
-        return self._reader.connected
-
-    @property
-    def finished(self) -> bool:
-        """Whether the source has ended."""
-        return self._reader.finished
-
-    @property
-    def note(self) -> str:
-        """What to tell a person while nothing comes."""
-        return self._reader.note
-
-    def newest(self, timeout: float) -> Frame | None:
-        """The newest frame once it is due; None after `timeout` s without one."""
-        wait = self._due - time.monotonic()
-        if wait > 0:
-            time.sleep(min(wait, timeout))
-            if wait > timeout:
-                return None
-        frame = self._reader.newest(timeout)
-        if frame is not None:
-            self._due = max(self._due + self._period, time.monotonic() + self._period / 2)
-        return frame

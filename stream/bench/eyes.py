@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.bench_clips import Clip
+from stream.bench.clips import Clip
 from stream.meter import Meter
 from stream.values import Health, Phase, Result
 

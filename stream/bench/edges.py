@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.bench_clips import FPS
+from stream.bench.clips import FPS
 from stream.relay.encode import Encoder, to_yuv
 from stream.sources import SourceOptions, find
 

@@ -78,7 +78,7 @@ class Gauges:
         self._gpu: list[list[float]] = []  # %, MiB, W
         self._rapl = Rapl()
         self._begin, self._cpu_begin = time.monotonic(), self._cpu()
-        self._cpu_end = self._cpu_begin
+        self._seen, self._cpu_end = self._begin, self._cpu_begin  # when it was last looked at, and what stood
         self._rapl.start()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gauges", daemon=True)
@@ -87,8 +87,8 @@ class Gauges:
     def finish(self) -> dict[str, Any]:
         """End, and say what was seen. What the machine does not tell is None, with the reason beside it."""
         with contextlib.suppress(self._gone):
-            self._cpu_end = max(self._cpu_end, self._cpu())
-        joules, seconds = self._rapl.joules(), time.monotonic() - self._begin
+            self._look()
+        joules, seconds = self._rapl.joules(), self._seen - self._begin
         self._ending.set()
         self._thread.join(3 * PERIOD)
         return {
@@ -107,7 +107,7 @@ class Gauges:
             try:
                 family = [self._process, *self._process.children(recursive=True)]
                 used = sum(p.memory_info().rss for p in family) / 2**20
-                self._cpu_end = max(self._cpu_end, self._cpu())
+                self._look()
             except self._gone:
                 self._ending.wait(PERIOD / 4)  # one of them ended while it was looked at
                 continue
@@ -115,6 +115,9 @@ class Gauges:
             if smi:
                 self._ask(smi)
             self._ending.wait(PERIOD)
+
+    def _look(self) -> None:
+        self._cpu_end, self._seen = max(self._cpu_end, self._cpu()), time.monotonic()
 
     def _cpu(self) -> float:
         """s of CPU of the process, its children and those that ended."""

@@ -1,9 +1,6 @@
 """How many live streams one process holds: the runner once for each number of streams, and a verdict."""
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,21 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stream.bench_clips import FPS, make_clip
-from stream.bench_edges import edges
-from stream.bench_gauges import Gauges
-from stream.bench_runner import Plan
-from stream.bench_serve import served
-from stream.errors import FacewitnessError
+from stream.bench.apart import ask
+from stream.bench.clips import FPS, make_clip
+from stream.bench.edges import edges
+from stream.bench.gauges import Gauges
+from stream.bench.runner import Plan
+from stream.bench.serve import served
 
 AGE = 150.0  # ms, p95 at the overlay
 ALERT = 2.0  # s from the swap to the alert
 KEPT = 0.95  # of the frames that are to be analysed
 START = 120.0  # s beyond the measured ones that a run may take: engines, readers
-
-
-class BenchError(FacewitnessError):
-    """A run of the benchmark ended badly."""
 
 
 def measure(plan: Plan, counts: Sequence[int], live: bool = True) -> list[dict[str, Any]]:
@@ -45,27 +38,12 @@ def measure(plan: Plan, counts: Sequence[int], live: bool = True) -> list[dict[s
                     now, gauges = replace(plan, addresses=tuple(addresses)), Gauges(server)
                 else:
                     now, gauges = replace(plan, decoded=count, path=str(path)), None
-                told = run_plan(now)
+                limit = plan.seconds + START * (10 if plan.provider == "tensorrt" else 1)
+                told = ask("stream.bench.runner", [now.to_json()], limit)
                 sending = gauges.finish() if gauges else None
             rows.append(row_of(now, count, told, sending))
             rows[-1]["stages"] |= apart
     return rows
-
-
-def run_plan(plan: Plan) -> dict[str, Any]:
-    """The runner in a process of its own. Raises BenchError with what it said."""
-    command = [sys.executable, "-m", "stream.bench_runner", plan.to_json()]
-    limit = plan.seconds + START * (10 if plan.provider == "tensorrt" else 1)
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, timeout=limit
-        )
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"a run did not end within {limit:.0f} s") from None
-    if done.returncode:
-        raise BenchError(f"a run ended with {done.returncode}")
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
 
 
 def row_of(plan: Plan, count: int, told: dict[str, Any], sending: dict[str, Any] | None) -> dict[str, Any]:

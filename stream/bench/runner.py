@@ -1,6 +1,6 @@
 """Runs the product's stair on several live streams in one process and measures it; prints JSON.
 
-A process of its own, `python -m stream.bench_runner PLAN`, so that memory and CPU are of the streams alone: a
+A process of its own, `python -m stream.bench.runner PLAN`, so that memory and CPU are of the streams alone: a
 reader process and a pump's thread for each stream, one set of networks for all.
 """
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from stream.analysis import Analysis
-from stream.bench_clips import Clip
-from stream.bench_eyes import Eyes, Measured, Timed, ages_of
-from stream.bench_feeds import Decoded, Looped, Paced
-from stream.bench_gauges import Gauges
+from stream.bench.clips import Clip
+from stream.bench.eyes import Eyes, Measured, Timed, ages_of
+from stream.bench.feeds import Decoded, Looped
+from stream.bench.gauges import Gauges
 from stream.errors import FacewitnessError
 from stream.judge import Judge, Policy
 from stream.networks import Networks, open_networks
@@ -78,7 +78,7 @@ class _Stream:
         analysis = Analysis(networks.detector, Tracker(networks.faces), judge, self.meter)
         health = Health(name, networks.provider, False, 0.0, None, 0, 0)
         self.pump = Pump(analysis, Dispatcher([]), [self.eyes], [self.eyes], self.meter, health)
-        self.pump.turns = networks.turns
+        self.pump.turns, self.pump.rate = networks.turns, plan.rate
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._began = (0, 0)
@@ -171,7 +171,7 @@ def _readers(plan: Plan, stack: ExitStack) -> list[LiveFrames]:
         readers = [Looped(frames, i / plan.decoded) for i in range(plan.decoded)]
     for address in plan.addresses:
         readers.append(stack.enter_context(closing(LiveReader(address))))
-    return [Paced(reader, plan.rate) if plan.rate else reader for reader in readers]
+    return readers
 
 
 def main() -> int:

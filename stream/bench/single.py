@@ -4,13 +4,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from stream.bench_clips import Clip, make_clip
-from stream.bench_gauges import machine, memory_figures
-from stream.bench_serve import served
+from stream.bench.apart import ROOT, BenchError
+from stream.bench.clips import Clip, make_clip
+from stream.bench.gauges import Gauges, machine
+from stream.bench.serve import served
 
 
 def measure(seconds: float, extra: list[str]) -> dict[str, Any]:
@@ -18,8 +18,6 @@ def measure(seconds: float, extra: list[str]) -> dict[str, Any]:
 
     extra: more words for `facewitness watch`. Needs psutil (the [dev] extra).
     """
-    import psutil
-
     clip = Clip()
     with tempfile.TemporaryDirectory() as folder:
         path, report = Path(folder, "clip.ts"), Path(folder, "report.json")
@@ -29,27 +27,19 @@ def measure(seconds: float, extra: list[str]) -> dict[str, Any]:
             command = [sys.executable, "-m", "stream.cli", "watch", address, "--quiet", *outputs]
             command += ["--alert", f"jsonl:{Path(folder, 'alerts.jsonl')}"]
             command += ["--duration", str(seconds), *extra]
-            watch = subprocess.Popen(command, cwd=Path(__file__).parent.parent)
-            process = psutil.Process(watch.pid)
-            memory, cpu, begin = [], 0.0, time.monotonic()
-            while watch.poll() is None:
-                time.sleep(1)
-                try:
-                    family = [process, *process.children(recursive=True)]
-                    used = sum(p.memory_info().rss for p in family) / 2**20
-                    memory.append((time.monotonic() - begin, used))
-                    cpu = sum(sum(p.cpu_times()[:2]) for p in family)
-                except psutil.NoSuchProcess:
-                    continue
+            watch = subprocess.Popen(command, cwd=ROOT)
+            gauges = Gauges(watch.pid)
+            watch.wait()
+            cost = gauges.finish()
         if watch.returncode:
-            raise SystemExit(f"watch ended with {watch.returncode}")
+            raise BenchError(f"facewitness watch ended with {watch.returncode}")
         summary: dict[str, Any] = json.loads(report.read_text())
     return {
         "machine": machine(),
         "clip": clip.label,
         "seconds": seconds,
-        "cores_used": round(cpu / memory[-1][0], 2),
-        "memory": memory_figures(memory[:-4] or memory),  # at the end its reader is gone
+        "cores_used": cost["cores_used"],
+        "memory": cost["memory"],
         **summary,
     }
 

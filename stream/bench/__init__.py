@@ -1,0 +1,1 @@
+"""The benchmark: `python -m stream.bench`. Its parts run in processes of their own and speak JSON."""

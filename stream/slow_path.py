@@ -1,0 +1,86 @@
+"""The stair that leaves nothing out, beside which the product's own is held (stream/agreement.py)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.card import Card
+from stream.analysis import Analysis, Scorer
+from stream.faces import FaceDetector
+from stream.judge import Judge, Policy
+from stream.meter import Meter
+from stream.networks import Networks
+from stream.suppression import overlap
+from stream.tracker import Intervals, Tracker
+from stream.values import Face
+
+EVERY = 240.0  # crops a second that no source has: one of each frame
+USUAL = 30.0  # frames a second
+THERE = 0.3  # overlap from which a face found in the whole picture is the one expected in a box
+
+
+class EveryFrame:
+    """A looker that has only the whole detector: what is expected in a box is sought in all that it finds."""
+
+    def __init__(self, faces: FaceDetector) -> None:
+        self._faces = faces
+        self._image: NDArray[np.uint8] | None = None
+        self._found: Sequence[Face] = ()
+
+    def detect(self, image: NDArray[np.uint8]) -> Sequence[Face]:
+        """All faces of a picture; the same picture is looked over once."""
+        if image is not self._image:
+            self._image, self._found = image, self._faces.detect(image)
+        return self._found
+
+    def refine(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Sequence[Face | None]:
+        """For each box (N, 4) the face of the whole picture that overlaps it most, or None."""
+        found = self.detect(image)
+        if not found:
+            return [None] * len(boxes)
+        common = overlap(np.asarray(boxes, np.float32), np.stack([face.box for face in found]))
+        best = common.argmax(axis=1)
+        return [found[j] if common[i, j] > THERE else None for i, j in enumerate(best)]
+
+
+class EveryCrop:
+    """A detector that takes one crop at a time and looks at each with both eyes."""
+
+    def __init__(self, detector: Scorer, rate: float | None) -> None:
+        """rate: crops a second of each face; None: the card's."""
+        card = detector.card
+        if rate is not None:  # a score needs the same time, not the same number of crops
+            least = round(card.window.min_samples * min(rate, USUAL) / card.window.rate)
+            card = replace(card, window=replace(card.window, rate=rate, min_samples=least))
+        self._detector = detector
+        self.card: Card = card
+
+    def encode(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """(N, S, S, 3) to (N, D), one run for each."""
+        return np.concatenate([self._detector.encode(crop[None]) for crop in crops])
+
+    def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows to probabilities, one run for each."""
+        windows = zip(features, weights, strict=True)
+        return np.concatenate([self._detector.score(f[None], w[None]) for f, w in windows])
+
+
+def fast(networks: Networks) -> Callable[[], Analysis]:
+    """Makes the product's own stair."""
+    return lambda: _stair(networks, networks.detector, Tracker(networks.faces))
+
+
+def slow(networks: Networks, *, every: bool) -> Callable[[], Analysis]:
+    """Makes the stair that leaves nothing out. every: encode each frame's crops, not at the card's rate."""
+    always = Intervals(0.0, 0.0, 0.0, 0.0)
+    detector = EveryCrop(networks.detector, EVERY if every else None)
+    return lambda: _stair(networks, detector, Tracker(EveryFrame(networks.faces), always))
+
+
+def _stair(networks: Networks, detector: Scorer, tracker: Tracker) -> Analysis:
+    judge = Judge(Policy(detector.card.thresholds), "agreement", networks.label, "agreement")
+    return Analysis(detector, tracker, judge, Meter())
