@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stream.bench_clips import Clip, pictures
+from stream.bench.clips import Clip, pictures
 from stream.processor_load import cores
 from tests import clips
 from tests.chaos_report import RETURN, Event, Record, table, verdict
