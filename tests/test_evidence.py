@@ -1,4 +1,4 @@
-"""Evidence of an alert on real clips: it opens, it is the source's own, it verifies, and nothing changes unseen."""
+"""Evidence of an alert on real clips: it is the source's own, it verifies, no change goes unseen."""
 
 import json
 import subprocess
