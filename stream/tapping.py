@@ -76,7 +76,7 @@ def codec_of(stream: VideoStream, key: av.Packet, picture: av.VideoFrame | None 
         copy.time_base, copy.is_keyframe = base, True
         copy.stream = container.add_stream_from_template(stream, opaque=True)
         container.mux(copy)
-    return Codec(stream.codec_context.name, base, buffer.getvalue(), _matrix(picture))
+    return Codec(stream.codec_context.codec.canonical_name, base, buffer.getvalue(), _matrix(picture))
 
 
 def _matrix(picture: av.VideoFrame | None) -> bytes:

@@ -4,20 +4,27 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from export.card import Thresholds
+from models.crop import CropSpec
 from stream.errors import ConfigError, OutputError
 from stream.evidence import chain as chains
 from stream.evidence.chain import Chain, sealed
 from stream.evidence.command import verify
+from stream.evidence.job import Facts, Job, Opening
 from stream.evidence.key import Signer, open_signer
+from stream.evidence.maker import Maker
 from stream.evidence.manifest import size_of
 from stream.evidence.store import EvidenceStore, Limits
 from stream.evidence.verify import Verdict, check
+from stream.values import Alert, Phase
 
 PLENTY = 10**9
 
@@ -226,6 +233,39 @@ def test_what_a_crash_left_is_sealed_as_it_was_found(tmp_path, signer):
     assert report.verdict is Verdict.GOOD
     assert [f.name for f in report.findings] == ["000001-desk-1", "000002-desk-2"]
     assert "INCOMPLETE: the program ended" in report.findings[1].text
+
+
+def test_a_signed_manifest_that_is_none_of_ours_is_told(tmp_path, signer, capsys):
+    for i, text in enumerate((b"[]", b'{"files": 1}', b"[" * 100_000, b"\xff")):
+        folder = tmp_path / str(i) / "000001-\x1b[31m"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(text)
+        (folder / "manifest.sig").write_bytes(signer.sign(text))
+        (folder / "public.pem").write_bytes(signer.public)
+        assert verify(folder.parent) == Verdict.ALTERED.code
+        assert "\x1b" not in capsys.readouterr().out
+
+
+def test_nobody_waits_for_a_slow_disk_and_what_is_lost_is_named(tmp_path, signer, monkeypatch):
+    held = threading.Event()
+    monkeypatch.setattr(Maker, "make", lambda *_: held.wait(60) and {"problems": []})
+    limits = Thresholds(0.5, 0.4, 0.7, 0.6)
+    facts = Facts("desk", "desk", {}, "{}", {}, limits, CropSpec(64, 1.3), 2.0)
+    store = EvidenceStore(tmp_path / "e", signer, Limits(PLENTY, None))
+    begin = time.monotonic()
+    for i in range(200):
+        alert = Alert(f"desk-{i}", Phase.OPENED, "desk", 1, 0.0, 1.0, 0.9, 0.9, "m", "")
+        store.submit(Opening(alert, facts))
+        store.submit(Job(facts, (alert,), -5.0, 6.0, (), (), own=False))
+    assert time.monotonic() - begin < 2
+    held.set()
+    store.close()
+    report = check(tmp_path / "e")
+    assert report.verdict is Verdict.GOOD
+    told = [json.loads((path / "manifest.json").read_text()) for path in sealed(tmp_path / "e")]
+    lost = sum(each["without_evidence"]["count"] for each in told)
+    assert lost > 100
+    assert lost + len(told) == 200
 
 
 def test_a_key_is_made_once_and_never_read_by_others(tmp_path):

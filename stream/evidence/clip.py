@@ -14,7 +14,7 @@ from stream.coded import Codec, Coded
 from stream.decode import Painter, upright
 
 # What players expect in MP4; the rest goes into Matroska, what fits into neither into NUT.
-_MP4 = ("h264", "hevc", "mpeg4", "av1", "libdav1d", "vp9", "libvpx-vp9")
+_MP4 = ("h264", "hevc", "mpeg4", "av1", "vp9")
 _SUFFIX = {"mp4": ".mp4", "matroska": ".mkv", "nut": ".nut"}
 JUMP = 1.0  # s that timestamps may leave the source's clock before they are set anew
 

@@ -19,7 +19,7 @@ def verify(folder: Path, key: str | None = None, head: str | None = None) -> int
     except OSError as error:
         raise FileMissing(f"{folder}: {error.strerror or error}") from None
     for finding in report.findings:
-        print(f"{finding.name}: {finding.verdict}: {finding.text}")
+        print(_plain(f"{finding.name}: {finding.verdict}: {finding.text}"))
     if report.fingerprint:
         told = "" if key else ", taken from the evidence itself: compare it with the one you know"
         print(f"key {report.fingerprint}{told}")
@@ -28,6 +28,11 @@ def verify(folder: Path, key: str | None = None, head: str | None = None) -> int
     bad = sum(bool(finding.verdict.code) for finding in report.findings)
     print(f"{bad} of {len(report.findings)} wrong" if bad else "all is as it was signed")
     return report.verdict.code
+
+
+def _plain(line: str) -> str:
+    """A line that cannot steer a terminal: names of files may come from anybody."""
+    return "".join(c if c.isprintable() else "?" for c in line).encode("utf-8", "replace").decode()
 
 
 def _key(key: str) -> str:

@@ -9,7 +9,7 @@ from export.card import Thresholds
 from stream.config import Settings
 from stream.evidence.job import Facts
 from stream.evidence.key import default_key, open_signer
-from stream.evidence.store import EvidenceStore, Limits
+from stream.evidence.store import Adorn, EvidenceStore, Limits
 from stream.networks import Networks
 from stream.redact import SECRETS, redact
 from stream.stream_config import label
@@ -17,12 +17,12 @@ from stream.stream_config import label
 GB = 1_000_000_000  # bytes
 
 
-def open_store(settings: Settings) -> EvidenceStore:
-    """What `--evidence` asks for. Raises ConfigError, OutputError."""
+def open_store(settings: Settings, adorn: Adorn | None = None) -> EvidenceStore:
+    """What `--evidence` asks for. adorn: see EvidenceStore. Raises ConfigError, OutputError."""
     assert settings.evidence is not None
     key = Path(settings.evidence_key) if settings.evidence_key else default_key()
     limits = Limits(round(settings.evidence_quota * GB), settings.evidence_days)
-    return EvidenceStore(Path(settings.evidence), open_signer(key), limits)
+    return EvidenceStore(Path(settings.evidence), open_signer(key), limits, adorn)
 
 
 def facts_of(settings: Settings, networks: Networks, thresholds: Thresholds) -> Facts:

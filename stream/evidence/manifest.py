@@ -76,7 +76,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(file)
     finally:

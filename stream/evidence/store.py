@@ -96,7 +96,7 @@ class EvidenceStore:
                 self._queue.append(item)
                 self._bytes += size
                 self._change.notify()
-        if not room:
+        if not room and isinstance(item, Job):
             self._lose(item.alert, "too many alerts at once")
 
     def close(self) -> None:
@@ -155,7 +155,8 @@ class EvidenceStore:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._lose(item.alert, redact(why))
+            if isinstance(item, Job):  # after an opening there is a second chance
+                self._lose(item.alert, redact(why))
 
     def _finish(self, job: Job, folder: Path) -> None:
         facts = job.facts
@@ -176,13 +177,15 @@ class EvidenceStore:
             log.warning("evidence of %s: %s", job.alert.id, problem)
 
     def _seal(self, folder: Path, name: str, fields: Mapping[str, Any]) -> None:
-        losses, named = self._losses, list(self._lost)
+        with self._change:
+            losses, named = self._losses, list(self._lost)
         place = self._chain.seal(
             folder, name, {**fields, "without_evidence": {"count": losses, "alerts": named}}
         )
-        self._losses, self.failing = self._losses - losses, False
-        for _ in named:
-            self._lost.popleft()
+        self.failing = False
+        with self._change:
+            self._losses -= losses
+            self._lost = deque((each for each in self._lost if each not in named), LOST)
         log.info("evidence: %s, head %s", place, self._chain.head)
 
     def _recover(self) -> None:
@@ -211,8 +214,9 @@ class EvidenceStore:
 
     def _lose(self, alert: Alert, why: str) -> None:
         """An alert has no evidence: told once until it works again, and named in the next manifest."""
-        self._losses += 1
-        self._lost.append({"alert": alert.id, "when": now_text(), "why": why})
+        with self._change:
+            self._losses += 1
+            self._lost.append({"alert": alert.id, "when": now_text(), "why": why})
         log.log(
             logging.DEBUG if self.failing else logging.ERROR,
             "evidence of %s was not kept: %s; watching goes on", alert.id, why,

@@ -129,8 +129,11 @@ def _expected(key: str | None, paths: list[Path]) -> Ed25519PublicKey | str | No
 
 
 def _public(folder: Path) -> Ed25519PublicKey | None:
+    path = folder / PUBLIC
     try:
-        with (folder / PUBLIC).open("rb") as file:
+        if not path.is_file():  # a pipe would be waited for
+            return None
+        with path.open("rb") as file:
             return public_key(file.read(LARGEST_KEY))
     except OSError:
         return None
@@ -192,8 +195,12 @@ def _checked(path: Path, expected: Ed25519PublicKey | str | None) -> _Sealed:
         signature = file.read(LARGEST)
     entry.verdict, entry.why = _signed(path, entry.text, signature, expected)
     if entry.verdict is Verdict.GOOD:
-        entry.told = json.loads(entry.text)
-        entry.verdict, entry.why = _files(path, entry.told)
+        try:
+            told = json.loads(entry.text)
+            entry.verdict, entry.why = _files(path, told)
+            entry.told = told
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            entry.verdict, entry.why = Verdict.ALTERED, f"{MANIFEST} was signed, but is none of this program"
     return entry
 
 
