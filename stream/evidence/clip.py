@@ -90,6 +90,7 @@ def remux(packets: Sequence[Coded]) -> Clip:
     for format in formats:
         try:
             data = _muxed(packets, ticks, codec, format)
+            av.open(io.BytesIO(data)).close()  # what does not open again is no clip
         except (av.FFmpegError, ValueError):
             if format == formats[-1]:
                 raise

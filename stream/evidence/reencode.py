@@ -68,6 +68,7 @@ class PictureEncoder:
             if writer is None:
                 container = av.open(io.BytesIO(), "w", format="nut")
                 writer = VideoWriter(container, (image.shape[1], image.shape[0]), _RATE, _QUICK)
+                container.start_encoding()  # the stream then knows the encoder's parameter sets
             for packet in writer.encode(image, time):
                 codec = codec or codec_of(writer.stream, packet)
                 self._ring.add(coded(packet, time, codec))
