@@ -45,7 +45,9 @@ def tapped(path: Path) -> tuple[list[Coded], list[Frame]]:
     return packets, list(open_frames(str(path), SourceOptions(), packets.append))[:]
 
 
-def result(frame: Frame, value: float = 0.9) -> Result:
+def result(frame: Frame) -> Result:
+    """One face, whose score rises."""
+    value = min(0.5 + frame.time / 20, 1.0)
     track = Track(1, BOX, np.zeros((5, 2), np.float32), 1.0, True, True)
     score = Score(1, frame.time, value, 8)
     view = TrackView(track, State.ALERT, score, None, ((frame.time, value),))
@@ -224,6 +226,21 @@ def job_of(packets: list[Coded], frames: list[Frame]) -> Job:
     collector.close()
     assert isinstance(jobs[1], Job)
     return jobs[1]
+
+
+def test_what_was_before_a_long_silence_is_kept():
+    jobs: list[Opening | Job] = []
+    collector = Collector(FACTS, jobs.append, packets=True, live=True)
+    for i in range(100):
+        collector.packet(picture(i / 10, key=i % 10 == 0))
+    collector.submit(alert(Phase.OPENED, 9.0, 9.4))
+    collector.packet(picture(70.0, key=True))
+    collector.packet(picture(90.0, key=True))
+    _, job = jobs
+    assert isinstance(job, Job)
+    times = [coded.time for coded in job.packets]
+    assert (times[0], times[-1], len(times)) == (4.0, 9.9, 60)
+    collector.close()
 
 
 def test_hostile_packets_cost_the_clip_and_no_more(tmp_path):

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 NOTES = 2000  # results that are kept at most
 OPEN = 16  # alerts of one stream that wait for their last seconds
 LATE = 3.0  # s beyond AFTER that a silent live source is waited for
+SLACK = 2.0  # s that results may come after the packets
 HOPE = 2.0  # s without a packet after which a source that should have some is encoded here
 _NOTHING = np.empty((0, 0, 3), np.uint8)
 
@@ -51,6 +52,8 @@ class Collector:
 
     def packet(self, coded: Coded) -> None:
         """Take one encoded picture of the source. Called by the thread that reads it."""
+        if self._open:  # before the ring forgets: the source may have been away for long
+            self._settle(lambda each: coded.time > each.until + SLACK)
         if self._encoder is None:
             self._ring.add(coded)
 
