@@ -165,3 +165,18 @@ def test_a_killed_process_says_what_is_unfinished(tmp_path):
     assert done.returncode == 0, done.stdout
     assert f"000001-{left.name.removeprefix('unfinished-')}: good" in done.stdout
     assert "INCOMPLETE: the program ended while it was made" in done.stdout
+
+
+def test_a_signal_seals_what_there_is(tmp_path):
+    clip = clips.write_clip(tmp_path / "long.mp4", clips.portraits(600, step=0), rate=10, gop=10)
+    evidence = tmp_path / "evidence"
+    words = ("--evidence", str(evidence), "--evidence-key", str(tmp_path / "key"), *ALARM)
+    with Watch(tmp_path, str(clip), "--realtime", *words) as watch:
+        assert wait_for(lambda: list(evidence.glob("unfinished-*/event.json")), 60)
+        os.kill(watch.process.pid, signal.SIGTERM)
+        assert watch.process.wait(timeout=40) == 128 + signal.SIGTERM
+        assert "Traceback" not in watch.log.read_text()
+    assert len(sealed(evidence)) == 1
+    report = check(evidence)
+    assert report.verdict is Verdict.GOOD
+    assert len(report.findings) == 1  # nothing is unfinished
