@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+from stream.coded import Codec, Coded
 from stream.errors import Frozen, Unreachable
 from stream.reader_child import BOOT
 from stream.redact import redact
@@ -29,6 +30,7 @@ class Child:
         """Start it. name: the source's, without credentials. Raises OSError if the system cannot."""
         self._name, self._options = name, order.options
         self._heard = False  # whether a frame came
+        self._codec: Codec | None = None  # of the packets that come
         self._late = False  # whether the watchdog had to act
         self._deadline = time.monotonic() + order.options.open_timeout + STARTING  # s, monotonic
         self._over = threading.Event()
@@ -57,10 +59,13 @@ class Child:
         """Its process id."""
         return self._process.pid
 
-    def receive(self) -> Frame | End:
+    def receive(self) -> Frame | Coded | End:
         """Wait for the next message. A child that dies without a word gives an End that says so."""
         try:
-            message = read(self._pipe)
+            message = read(self._pipe, self._codec)
+            while isinstance(message, Codec):
+                self._codec = message
+                message = read(self._pipe, self._codec)
         except (ValueError, TypeError) as error:
             return End(Unreachable.__name__, f"{self._name}: {error}")
         if isinstance(message, Frame):

@@ -1,10 +1,11 @@
-"""The command line: `facewitness watch SOURCE…`, `facewitness relay`, `models`, `doctor`."""
+"""The command line: `facewitness watch SOURCE…`, `facewitness relay`, `verify`, `models`, `doctor`."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from stream.config import PROVIDERS, add_flags, add_options
 from stream.errors import FacewitnessError
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return list_models()
     try:
+        if command == "verify":
+            from stream.evidence.command import verify
+
+            return verify(**flags)
         if command == "relay":
             from stream.relay.command import relay
 
@@ -64,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Then open http://127.0.0.1:8080/ in a browser.",
     )
     add_options(relaying, RELAY_OPTIONS, RelaySettings)
+    verifying = commands.add_parser("verify", help="check the evidence that `watch --evidence` kept")
+    verifying.add_argument("folder", metavar="DIR", type=Path, help="the directory given to --evidence")
+    verifying.add_argument(
+        "--key", metavar="PUBLIC", help="public key (PEM) or fingerprint that must have signed"
+    )
+    verifying.add_argument(
+        "--head", metavar="HASH", help="a head that was told earlier: it must be in the chain"
+    )
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")

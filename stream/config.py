@@ -47,6 +47,10 @@ class Settings:
     quiet: bool = False
     log: str = "text"
     meter: str | None = None
+    evidence: str | None = None  # directory
+    evidence_key: str | None = None  # file; None: in the user's folder for settings
+    evidence_quota: float = 10.0  # GB
+    evidence_days: float | None = None  # None: as long as it fits
     serve: tuple[str, int] | None = None  # host, port
     watch_token_file: str | None = None
     cert: str | None = None
@@ -148,6 +152,10 @@ OPTIONS: dict[str, Option] = {
     "meter": Option(
         "measure each stage; the JSON summary goes to PATH (default: stdout)", metavar="PATH", const="-"
     ),
+    "evidence": Option("keep signed evidence of each alert in this directory", metavar="DIR"),
+    "evidence_key": Option("private key that signs it, made if it is not there", metavar="FILE"),
+    "evidence_quota": Option("room for it on disk; the oldest goes first", number(0.001), metavar="GB"),
+    "evidence_days": Option("delete what is older (default: keep what fits)", number(0.001), metavar="N"),
     "serve": Option("show the stream on a page, http://127.0.0.1:PORT/", _address, metavar="[HOST]:PORT"),
     "watch_token_file": Option("file with the tokens of those who may see the page", metavar="FILE"),
     "cert": Option("certificate chain that makes the page HTTPS, PEM", metavar="FILE"),

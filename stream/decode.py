@@ -18,10 +18,12 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from stream.coded import Tap
 from stream.errors import NotVideo, NoVideoStream, TooSmall
 from stream.h264 import FrameNumbers
 from stream.redact import redact
 from stream.sources import SMALLEST, scheme_of
+from stream.tapping import Tapping
 from stream.timeline import Damage, Timeline
 from stream.values import Frame
 
@@ -137,9 +139,13 @@ class Progress:
 
 
 def pictures(
-    container: InputContainer, name: str, live: bool, progress: Progress | None = None
+    container: InputContainer,
+    name: str,
+    live: bool,
+    progress: Progress | None = None,
+    tap: Tap | None = None,
 ) -> Generator[Frame, None, None]:
-    """Decode a container's video, frame by frame.
+    """Decode a container's video, frame by frame. tap: takes its packets, each before what it brings out.
 
     Damaged frames are yielded with `corrupt` set, until the next key frame heals the stream.
     Raises NoVideoStream, NotVideo, TooSmall, and av.FFmpegError where reading (not decoding) fails.
@@ -153,6 +159,7 @@ def pictures(
     rate = stream.average_rate or stream.guessed_rate or USUAL_RATE
     timeline, damage, painter = Timeline(float(1 / rate)), Damage(), Painter(name)
     numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+    tapping = Tapping(stream, tap) if tap is not None else None
     # A live stream's lines reach the user, through the reader's limit; a file's are a matter for experts.
     level = logging.WARNING if live else logging.DEBUG
     for packet, arrived, lost in _packets(container, stream, progress, level):
@@ -161,14 +168,19 @@ def pictures(
         stamp = _seconds(packet.pts, packet.time_base)
         lost = (numbers is not None and bool(packet.size) and numbers.leaps(bytes(packet))) or lost
         damage.packet(number, packet.is_keyframe, stamp, lost or packet.is_corrupt)
+        if tapping is not None:
+            tapping.packet(packet, stamp)
         for frame in _decode(packet, number, arrived, damage, level):
             origin, came = frame.opaque if isinstance(frame.opaque, tuple) else (number, arrived)
             shown = _seconds(frame.pts if frame.pts is not None else frame.dts, frame.time_base)
             if frame.is_corrupt:
                 damage.found(origin)
+            placed = timeline.place(shown, came if live else None)
+            if tapping is not None:
+                tapping.decoded(frame, shown, placed)
             yield Frame(
                 image=painter.paint(frame),
-                time=timeline.place(shown, came if live else None),
+                time=placed,
                 captured=came,
                 index=progress.frames,
                 corrupt=frame.is_corrupt or damage.reaches(origin, shown),

@@ -2,10 +2,12 @@
 
 import logging
 import threading
+from collections import deque
 from dataclasses import replace
 
 from stream.backoff import Backoff
 from stream.child import GRACE, Child
+from stream.coded import Coded, Tap
 from stream.errors import Ended, SourceError, UnknownScheme, Unreachable
 from stream.redact import SECRETS
 from stream.sources import SourceOptions, display_name, find
@@ -15,6 +17,7 @@ from stream.wire import End, Order
 
 log = logging.getLogger(__name__)
 
+EARLY = 200  # packets that wait for a connection's first picture
 STABLE = 10.0  # s of pictures after which a failure is a new one, not the last one again
 
 
@@ -32,16 +35,19 @@ class LiveReader:
         retries: int | None = None,
         reconnect: bool = True,
         backoff: Backoff | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Start reading; does not wait for the source.
 
         retries: failed tries in a row after which it gives up; None = never. reconnect: False for a file
-        that is played: its end is the end. Raises UnknownScheme.
+        that is played: its end is the end. tap: takes the source's encoded pictures, all of them and in
+        order, in the reader's thread. Raises UnknownScheme.
         """
         find(url)
         SECRETS.register(url)
         self.name = display_name(url)
-        self._order = Order(url, options or SourceOptions())
+        self._order = Order(url, options or SourceOptions(), packets=tap is not None)
+        self._tap = tap
         self._retries, self._reconnect = retries, reconnect
         self._backoff = backoff or Backoff()
         self._changed = threading.Condition()  # guards all below
@@ -171,18 +177,31 @@ class LiveReader:
     def _receive(self, child: Child) -> End:
         """Take frames until the child's end."""
         first: Frame | None = None
+        early: deque[Coded] = deque(maxlen=EARLY)
         shift, base = 0.0, self._frames
         while True:
             message = child.receive()
             if isinstance(message, End):
                 return message
+            if isinstance(message, Coded):
+                early.append(message)
+                if first is not None:
+                    self._give(early, shift)
+                continue
             if first is None:
                 first = message
                 shift = self._shift(message)
+                self._give(early, shift)
                 self._connect()
             elif message.captured - first.captured > STABLE:
                 self._backoff.reset()
             self._deliver(replace(message, time=message.time + shift, index=message.index + base))
+
+    def _give(self, packets: deque[Coded], shift: float) -> None:
+        while packets:
+            packet = packets.popleft()
+            if self._tap is not None:
+                self._tap(replace(packet, time=packet.time + shift))
 
     def _shift(self, frame: Frame) -> float:
         """s to add to a new connection's times, so that they go on with the gap that really was."""

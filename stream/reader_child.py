@@ -1,4 +1,4 @@
-"""The child process of a reader: opens one source and sends its newest frames to the parent.
+"""The child process of a reader: opens one source and sends its newest frames, and packets, to the parent.
 
 It has a process of its own because FFmpeg and camera drivers can hang where no timeout reaches them.
 """
@@ -11,17 +11,19 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from typing import Any
 
 # First of the two that bring their own copies of X11's libraries: with OpenCV's loaded before FFmpeg's,
 # capturing the screen crashes the process (seen with opencv-python 5.0 and PyAV 18.1).
 import av  # noqa: F401
 
+from stream.coded import Codec, Coded
 from stream.errors import SourceError
 from stream.redact import SECRETS, RedactingFilter, redact
-from stream.sources import find
+from stream.sources import open_frames
 from stream.values import Frame
-from stream.wire import End, Order, write_end, write_frame
+from stream.wire import End, Order, write_codec, write_end, write_frame, write_packet
 
 # Started as `python -P -c BOOT`: not through multiprocessing, which would import the parent's main program
 # again (onnxruntime and all), and run it where a script lacks the usual `if __name__ == "__main__"`.
@@ -32,16 +34,31 @@ BOOT = (
 
 log = logging.getLogger(__name__)
 
+WAITING = 16 << 20  # bytes of packets that wait for the parent
 LEAVE = 1.0  # s to close the source properly once the parent is gone
 
 
-class _Newest:
-    """A slot for one frame between the decoder, which must never wait, and the pipe."""
+class _Outgoing:
+    """What waits between the decoder, which must never wait, and the pipe: the newest frame, all packets."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._frame: Frame | None = None
+        self._packets: deque[Coded] = deque()
+        self._bytes = 0
+        self._torn = False  # packets were left out: none are of use until the next key picture
         self._closed = False
+
+    def add(self, packet: Coded) -> None:
+        with self._changed:
+            if self._bytes + len(packet.data) > WAITING:
+                self._packets.clear()
+                self._bytes, self._torn = 0, True
+            self._torn = self._torn and not packet.key
+            if not self._torn:
+                self._packets.append(packet)
+                self._bytes += len(packet.data)
+                self._changed.notify()
 
     def put(self, frame: Frame) -> None:
         with self._changed:
@@ -53,10 +70,14 @@ class _Newest:
             self._closed = True
             self._changed.notify()
 
-    def take(self) -> Frame | None:
-        """Wait for a frame; None once the slot is closed and empty."""
+    def take(self) -> Frame | Coded | None:
+        """Wait for what is to be sent, packets first; None once it is closed and empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed)
+            self._changed.wait_for(lambda: self._frame is not None or self._packets or self._closed)
+            if self._packets:
+                packet = self._packets.popleft()
+                self._bytes -= len(packet.data)
+                return packet
             frame, self._frame = self._frame, None
             return frame
 
@@ -70,7 +91,7 @@ def main(raw: dict[str, Any]) -> None:
     order = Order.from_dict(raw)
     SECRETS.register(order.url)
     _log_to_parent()
-    slot = _Newest()
+    slot = _Outgoing()
     sender = threading.Thread(target=_send, args=(pipe, slot), daemon=True)
     sender.start()
     end = _read(order, slot, stopping)
@@ -81,10 +102,11 @@ def main(raw: dict[str, Any]) -> None:
     os._exit(0)  # a driver that hangs while it closes must not keep the process
 
 
-def _read(order: Order, slot: _Newest, stopping: threading.Event) -> End:
+def _read(order: Order, slot: _Outgoing, stopping: threading.Event) -> End:
     try:
         # Closing the generator closes the source: an RTSP server, for one, is told to stop sending.
-        with contextlib.closing(find(order.url).frames(order.url, order.options)) as frames:
+        tap = slot.add if order.packets else None
+        with contextlib.closing(open_frames(order.url, order.options, tap)) as frames:
             for frame in frames:
                 slot.put(frame)
                 if stopping.is_set():
@@ -97,10 +119,17 @@ def _read(order: Order, slot: _Newest, stopping: threading.Event) -> End:
     return End("", "")
 
 
-def _send(pipe: int, slot: _Newest) -> None:
+def _send(pipe: int, slot: _Outgoing) -> None:
+    known: Codec | None = None
     try:
-        while (frame := slot.take()) is not None:
-            write_frame(pipe, frame)
+        while (each := slot.take()) is not None:
+            if isinstance(each, Frame):
+                write_frame(pipe, each)
+                continue
+            if each.codec is not known:
+                known = each.codec
+                write_codec(pipe, known)
+            write_packet(pipe, each)
     except OSError:
         os._exit(0)  # nobody listens any more
 

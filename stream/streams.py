@@ -21,6 +21,7 @@ from stream.stream_config import MOST, Plan
 from stream.watched import WatchedStream, sink_options
 
 if TYPE_CHECKING:
+    from stream.evidence.store import EvidenceStore
     from stream.relay.serve import Page
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,13 @@ class Streams:
         sinks: SinkPool,
         page: "Page | None" = None,
         governor: Governor | None = None,
+        evidence: "EvidenceStore | None" = None,
     ) -> None:
-        """Open all that the plan names; nothing is read yet. The pools and the page stay the caller's.
+        """Open all that the plan names; nothing is read yet. Pools, page and evidence stay the caller's.
 
         Raises a FacewitnessError where a model, a sink, an output or a scheme cannot be.
         """
-        self._networks, self._sinks, self._page = networks, sinks, page
+        self._networks, self._sinks, self._page, self._evidence = networks, sinks, page, evidence
         self._plan = {settings.name: settings for settings in plan.streams}
         self._edits = Edits(networks, plan.streams[0])
         self._streams: list[WatchedStream] = []  # not yet begun, running, or ending
@@ -183,7 +185,9 @@ class Streams:
         if late and settings.record is not None:
             settings = replace(settings, record=free_place(settings.record))
         try:
-            stream = WatchedStream(settings, ready.networks, ready.outlet, self._page, again=late)
+            stream = WatchedStream(
+                settings, ready.networks, ready.outlet, self._page, again=late, evidence=self._evidence
+            )
         except BaseException:
             ready.outlet.close()
             raise

@@ -28,6 +28,7 @@ from stream.streams import Streams
 from stream.watched import WatchedStream, sink_options
 
 if TYPE_CHECKING:
+    from stream.evidence.store import EvidenceStore
     from stream.relay.serve import Page
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,13 @@ def _watch_one(settings: Settings, pool: NetworkPool) -> int:
         sinks = SinkPool()
         stack.callback(sinks.close)
         outlet = sinks.outlet(settings.alert, sink_options(settings))
+        evidence = _evidence(settings, stack)
         page = _page(settings, stack)
-        stream = WatchedStream(settings, networks, outlet, page, _status_line(settings))
+        line = _status_line(settings)
+        stream = WatchedStream(settings, networks, outlet, page, line, evidence=evidence)
         # After the alerts that are still on their way.
         last.callback(lambda: _tell_summary(settings, stream.summary(), stream.meter.table()))
-        caught = _signals(stack, stream.stop)
+        caught = _signals(stack, stream.stop, evidence)
         stream.run()
     return 128 + caught[0] if caught else 0
 
@@ -77,13 +80,14 @@ def _watch_many(plan: Plan, networks: NetworkPool, flags: dict[str, Any], versio
         stack.callback(networks.close)
         sinks = SinkPool()
         stack.callback(sinks.close)
-        streams = Streams(plan, networks, sinks, _page(settings, stack))
+        evidence = _evidence(settings, stack)
+        streams = Streams(plan, networks, sinks, _page(settings, stack), evidence=evidence)
         last.callback(lambda: _tell_summaries(settings, list(streams.summaries.values())))
         line = ManyLine(sys.stderr) if _on_terminal(settings) else None
         if line is not None:
             stack.callback(line.close)
         edited = _edits(plan.file, flags, version, stack)
-        caught = _signals(stack, lambda: None)
+        caught = _signals(stack, lambda: None, evidence)
         streams.run(lambda: bool(caught), edited, line)
     if caught:
         return 128 + caught[0]
@@ -165,16 +169,33 @@ def _page(settings: Settings, stack: contextlib.ExitStack) -> "Page | None":
     return page
 
 
-def _signals(stack: contextlib.ExitStack, told: Callable[[], None]) -> list[int]:
+def _evidence(settings: Settings, stack: contextlib.ExitStack) -> "EvidenceStore | None":
+    """Where `--evidence` keeps what it keeps; what signs is loaded only then."""
+    if settings.evidence is None:
+        return None
+    from stream.evidence.facts import open_store
+
+    store = open_store(settings)
+    stack.callback(store.close)
+    return store
+
+
+def _signals(
+    stack: contextlib.ExitStack, told: Callable[[], None], evidence: "EvidenceStore | None"
+) -> list[int]:
     """Ctrl-C and SIGTERM end the program between two frames. Returns the list that the signal comes into."""
     caught: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         caught.append(number)
+        if evidence is not None:
+            evidence.hurry = True
         told()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         stack.callback(signal.signal, number, signal.signal(number, handle))
+    if evidence is not None:
+        stack.callback(evidence.close)  # while a signal can still hurry it
     return caught
 
 

@@ -24,7 +24,7 @@ from stream.pump import Observer, Outlet, Pump
 from stream.reader import LiveReader
 from stream.secret import secret_in
 from stream.sinks import SinkOptions
-from stream.sources import SourceOptions, find
+from stream.sources import SourceOptions, find, has_packets, open_frames
 from stream.status import ScoreLog
 from stream.stream_config import label, thresholds_of
 from stream.tracker import Tracker
@@ -32,6 +32,8 @@ from stream.values import Alert, Health, State
 from stream.views import View, open_views
 
 if TYPE_CHECKING:
+    from stream.coded import Tap
+    from stream.evidence.store import EvidenceStore
     from stream.relay.serve import Page, Served
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class WatchedStream:
         page: "Page | None" = None,
         observers: Sequence[Observer] = (),
         again: bool = False,
+        evidence: "EvidenceStore | None" = None,
     ) -> None:
         """Open its outputs; nothing is read yet. settings: with its name. again: its score log goes on.
 
@@ -74,6 +77,7 @@ class WatchedStream:
         self.meter = Meter()
         self._reader: LiveReader | None = None
         self._served: Served | None = None
+        self._tap: Tap | None = None
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None  # what ended it
         self._measured = (time.monotonic(), 0, 0, 0.0, 0.0)  # when, frames offered, analysed, busy s, ages s
@@ -88,6 +92,15 @@ class WatchedStream:
                 stack.callback(self._served.remove)
                 seeing.append(self._served)
                 outlets.append(self._served)
+            if evidence is not None:
+                from stream.evidence.facts import facts_of
+
+                tapped = has_packets(settings.source)
+                collector = evidence.collector(facts_of(settings, networks, limits), tapped, self.live)
+                stack.callback(collector.close)
+                seeing.append(collector)
+                outlets.append(collector)
+                self._tap = collector.packet if tapped else None
             views = self._views(stack)
             prefix = f"{self.name[:40]}-{uuid.uuid4().hex[:8]}"
             policy = Policy(limits, cooldown=settings.cooldown)
@@ -106,11 +119,15 @@ class WatchedStream:
             self._open.callback(self.pump.finish)  # the first to be called
             options = source_options(settings)
             if not self.live:
-                with contextlib.closing(self._source.frames(settings.source, options)) as frames:
+                with contextlib.closing(open_frames(settings.source, options, self._tap)) as frames:
                     self.pump.run_file(frames, settings.duration)
                 return
             reader = LiveReader(
-                settings.source, options, retries=settings.retries, reconnect=not settings.realtime
+                settings.source,
+                options,
+                retries=settings.retries,
+                reconnect=not settings.realtime,
+                tap=self._tap,
             )
             self._reader = reader
             if self._served is not None:

@@ -1,24 +1,30 @@
-"""What a reader's child process tells its parent over a pipe: frames, how it ended, and in what order."""
+"""What a reader's child process tells its parent over a pipe: frames, packets, and how it ended."""
 
+import base64
 import json
 import os
 import struct
 import sys
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream import errors
+from stream.coded import Codec, Coded
 from stream.errors import SourceError, Unreachable
 from stream.sources import SourceOptions
 from stream.values import Frame
 
-# kind, corrupt, height px, width px, index, time s, captured s; for an end: the text's length as index.
+# kind, corrupt or key, height px, width px, index, time s, captured s; but for frames the length as index.
 _HEADER = struct.Struct("<BBxxIIQdd")
-_FRAME, _END = 1, 2
+_TICKS = struct.Struct("<qqI")  # of a packet: pts, dts, duration
+_NONE = -(1 << 63)  # a pts or dts that the source does not give
+_FRAME, _END, _CODEC, _PACKET = 1, 2, 3, 4
 LARGEST = 8192 * 8192 * 3  # bytes a picture, as the decoder allows them
 LONGEST = 65536  # bytes of text
+LARGEST_PACKET = 32 << 20  # bytes of one encoded picture
 PIPE = 1 << 20  # bytes; fewer and larger steps than the usual 64 KiB
 
 
@@ -28,10 +34,11 @@ class Order:
 
     url: str = field(repr=False)  # with its credentials
     options: SourceOptions
+    packets: bool = False  # the encoded pictures are wanted too
 
     def to_line(self) -> bytes:
         """One line of JSON, with the module path that the child needs to find the same code."""
-        order = {"path": sys.path, "url": self.url, "options": asdict(self.options)}
+        order = {"path": sys.path, "url": self.url, "options": asdict(self.options), "packets": self.packets}
         return json.dumps(order).encode() + b"\n"
 
     @staticmethod
@@ -40,7 +47,7 @@ class Order:
         options = SourceOptions(**raw["options"])
         if options.resolution:
             options = replace(options, resolution=(options.resolution[0], options.resolution[1]))
-        return Order(raw["url"], options)
+        return Order(raw["url"], options, bool(raw.get("packets")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,22 @@ def write_frame(pipe: int, frame: Frame) -> None:
     _write(pipe, np.ascontiguousarray(frame.image).reshape(-1).data)
 
 
+def write_codec(pipe: int, codec: Codec) -> None:
+    """Say how the packets that follow are encoded."""
+    parts = [base64.b64encode(data).decode() for data in (codec.template, codec.matrix)]
+    base = codec.time_base
+    text = json.dumps([codec.name, base.numerator, base.denominator, *parts]).encode()
+    _write(pipe, memoryview(_HEADER.pack(_CODEC, 0, 0, 0, len(text), 0.0, 0.0) + text))
+
+
+def write_packet(pipe: int, coded: Coded) -> None:
+    """Send one encoded picture."""
+    ticks = [_NONE if each is None else each for each in (coded.pts, coded.dts)]
+    head = _HEADER.pack(_PACKET, coded.key, 0, 0, len(coded.data), coded.time, 0.0)
+    _write(pipe, memoryview(head + _TICKS.pack(*ticks, coded.duration)))
+    _write(pipe, memoryview(coded.data))
+
+
 def write_end(pipe: int, end: End) -> None:
     """Send the last word."""
     text = json.dumps([end.kind, end.text[:4096]]).encode()
@@ -79,8 +102,11 @@ def _write(pipe: int, data: memoryview) -> None:
         data = data[os.write(pipe, data) :]
 
 
-def read(pipe: int) -> Frame | End | None:
-    """The next message; None where the pipe closes, even within a message. Raises ValueError for junk."""
+def read(pipe: int, codec: Codec | None = None) -> Frame | Codec | Coded | End | None:
+    """The next message; None where the pipe closes, even within a message. Raises ValueError for junk.
+
+    codec: the last one that came; a packet without any is junk.
+    """
     head = _read(pipe, memoryview(bytearray(_HEADER.size)))
     if head is None:
         return None
@@ -93,7 +119,23 @@ def read(pipe: int) -> Frame | End | None:
     if kind == _END and index <= LONGEST:
         text = _read(pipe, memoryview(bytearray(index)))
         return None if text is None else End(*json.loads(bytes(text)))
+    if kind == _CODEC and index <= 2 * LARGEST_PACKET:
+        text = _read(pipe, memoryview(bytearray(index)))
+        return None if text is None else _codec(bytes(text))
+    if kind == _PACKET and index <= LARGEST_PACKET and codec is not None:
+        data = _read(pipe, memoryview(bytearray(_TICKS.size + index)))
+        if data is None:
+            return None
+        pts, dts, duration = _TICKS.unpack(data[: _TICKS.size])
+        pts, dts = (None if each == _NONE else each for each in (pts, dts))
+        return Coded(bytes(data[_TICKS.size :]), pts, dts, duration, bool(corrupt), time, codec)
     raise ValueError("the reader's child does not keep to the format")
+
+
+def _codec(text: bytes) -> Codec:
+    name, numerator, denominator, template, matrix = json.loads(text)
+    base = Fraction(numerator, denominator)
+    return Codec(name, base, base64.b64decode(template), base64.b64decode(matrix))
 
 
 def _read(pipe: int, into: memoryview) -> memoryview | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, cast
 
+from stream.coded import Tap
 from stream.errors import UnknownScheme
 from stream.redact import redact
 from stream.values import Frame
@@ -36,6 +37,16 @@ class SourceModule(Protocol):
 
     def frames(self, url: str, options: SourceOptions) -> Generator[Frame, None, None]:
         """Open the source, yield its pictures, close it. Raises a SourceError with one clear line."""
+        ...
+
+
+class PacketModule(Protocol):
+    """What a module offers beyond that where its pictures come encoded; it says PACKETS = True."""
+
+    def frames(
+        self, url: str, options: SourceOptions, tap: Tap | None = None
+    ) -> Generator[Frame, None, None]:
+        """As above; each encoded picture goes to the tap, in the thread that reads."""
         ...
 
 
@@ -77,6 +88,19 @@ def find(url: str) -> SourceModule:
     if module is None:
         raise UnknownScheme(f'unknown scheme "{redact(scheme)}:"; known are {", ".join(schemes())}')
     return module
+
+
+def has_packets(url: str) -> bool:
+    """Whether encoded pictures can be tapped. Raises UnknownScheme."""
+    return bool(getattr(find(url), "PACKETS", False))
+
+
+def open_frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generator[Frame, None, None]:
+    """The pictures of a source; its encoded ones go to `tap` where there are any. Raises UnknownScheme."""
+    module = find(url)
+    if tap is None or not has_packets(url):
+        return module.frames(url, options)
+    return cast(PacketModule, module).frames(url, options, tap)
 
 
 def display_name(url: str) -> str:

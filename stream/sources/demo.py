@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.coded import Tap
 from stream.sources import SourceOptions, file
 from stream.values import Frame
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SCHEMES = ("demo",)
 LIVE = False
+PACKETS = True
 
 WIDTH, HEIGHT, FPS = 640, 480, 30
 SECONDS = 16.0
@@ -41,13 +43,13 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
+def frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generator[Frame, None, None]:
     """Make the clip in a temporary folder, read it as any file is read, remove it when reading ends."""
     with tempfile.TemporaryDirectory(prefix="facewitness-demo-") as folder:
         path = Path(folder) / "demo.mp4"
         log.info("making the demo clip")
         make_clip(path)
-        yield from file.frames(str(path), options)
+        yield from file.frames(str(path), options, tap)
 
 
 def make_clip(path: Path, seconds: float = SECONDS, swap_at: float = SWAP_AT) -> None:

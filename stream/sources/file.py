@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import av
 import av.logging
 
+from stream.coded import Tap
 from stream.decode import Progress, hear_ffmpeg, pictures
 from stream.errors import EmptyFile, FileMissing, IsDirectory, NotVideo, Truncated
 from stream.sources import SourceOptions, display_name
@@ -16,6 +17,7 @@ from stream.values import Frame
 
 SCHEMES = ("file",)
 LIVE = False
+PACKETS = True
 
 SLACK = 0.5  # s that the pictures may end before the header's duration without being called truncated
 
@@ -29,7 +31,7 @@ def local_path(url: str) -> str:
     return path[1:] if len(path) > 2 and path[0] == "/" and path[2] == ":" else path
 
 
-def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
+def frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generator[Frame, None, None]:
     """Every frame of a file; a still picture is a video of one frame.
 
     Raises FileMissing, IsDirectory, EmptyFile, NotVideo, NoVideoStream, TooSmall; and Truncated, after the
@@ -41,7 +43,7 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
     progress = Progress()
     with _open(path, name) as container:
         try:
-            stream = pictures(container, name, live=False, progress=progress)
+            stream = pictures(container, name, live=False, progress=progress, tap=tap)
             yield from _paced(stream) if options.realtime else stream
         except av.FFmpegError as error:
             if not progress.frames:

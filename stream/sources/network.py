@@ -8,6 +8,7 @@ import av
 import av.logging
 from av.container import InputContainer
 
+from stream.coded import Tap
 from stream.decode import hear_ffmpeg, pictures
 from stream.errors import (
     Ended,
@@ -27,6 +28,7 @@ SCHEMES = (
     "udp", "tcp", "tls", "rtp", "srtp", "rist", "mms", "mmsh", "mmst",
 )  # fmt: skip
 LIVE = True
+PACKETS = True
 
 LATE = 1.0  # s that a paced stream may fall behind its clock before the clock is set anew
 # FFmpeg's defaults wait a second to learn the stream and then hand over what piled up meanwhile.
@@ -42,7 +44,7 @@ _UDP = {"buffer_size": "2097152", "overrun_nonfatal": "1"}
 _PLAIN = ("http", "https", "hls", "udp", "tcp", "tls")  # carry anything, video or not
 
 
-def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
+def frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generator[Frame, None, None]:
     """Every frame of a live stream as it comes; HLS and finite files over HTTP at their own speed.
 
     Raises Unreachable, Unauthorized, NotFound, NotVideo, NoVideoStream, TooSmall, UnknownScheme (this build
@@ -52,7 +54,7 @@ def frames(url: str, options: SourceOptions) -> Generator[Frame, None, None]:
     hear_ffmpeg()
     container = _open(url, name, options)
     with container:
-        stream = pictures(container, name, live=True)
+        stream = pictures(container, name, live=True, tap=tap)
         try:
             yield from _paced(stream) if _bursts(container) else stream
         except av.FFmpegError as error:

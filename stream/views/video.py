@@ -113,8 +113,17 @@ class VideoWriter:
             context.bit_rate = ceiling
         self._stream = stream
 
+    @property
+    def stream(self) -> VideoStream:
+        """The container's stream."""
+        return self._stream
+
     def write(self, image: NDArray[np.uint8], time: float) -> None:
         """Encode one picture and hand it to the container. Raises av.error.FFmpegError, OSError."""
+        self._container.mux(self.encode(image, time))
+
+    def encode(self, image: NDArray[np.uint8], time: float) -> list[av.Packet]:
+        """Encode one picture; nothing is written. Raises av.error.FFmpegError."""
         fitted = fit(image, self.width, self.height)
         yuv = cv2.cvtColor(fitted, cv2.COLOR_BGR2YUV_I420)
         frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")  # type: ignore[arg-type]
@@ -122,7 +131,7 @@ class VideoWriter:
         frame.pts = self._timeline.place(time)
         if frame.pts - self._key >= KEY * CLOCK:
             self._key, frame.pict_type = frame.pts, PictureType.I
-        self._container.mux(self._stream.encode(frame))
+        return self._stream.encode(frame)
 
     def close(self) -> None:
         """Hand on what the encoder holds back and end the container. Raises av.error.FFmpegError."""
