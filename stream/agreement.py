@@ -5,9 +5,11 @@ face, a frame's crops in one run, the second eye on some of them. The slow path 
 frame is looked over by the whole of MTCNN, and every frame's faces are encoded, each crop alone and with both
 eyes. Head, judge and thresholds are the same. A second's state is the one that stood longest in it.
 
-The head was trained at 8 crops a second; fed with 30 its recurrence is a little different. `--slow paced`
-keeps it at its own rate, so that detection, batching and the second eye alone differ. The interval is a
-bootstrap over files, as the seconds of one hang together (Davison & Hinkley 1997, section 3.8).
+Who seeks new faces on every frame also finds more that are none, which stand as UNCERTAIN beside the real one
+until they are forgotten; and the head was trained at 8 crops a second. `--slow paced` takes new faces and
+crops at the product's own pace, while every frame is still looked over. Seconds that differ are told by
+their two states, and those of one alarm counted apart. The interval is a bootstrap over files, as the seconds
+of one hang together (Davison & Hinkley 1997, section 3.8).
 
     python -m stream.agreement DATA/faceforensics DATA/deepfacelive DATA/dfdc --seconds 10 --json FILE
 """
@@ -27,6 +29,7 @@ from stream.analysis import Analysis
 from stream.config import PROVIDERS
 from stream.crops import VIDEOS
 from stream.errors import ConfigError, FacewitnessError, Truncated
+from stream.governor import RISKY
 from stream.networks import open_networks
 from stream.providers import choose
 from stream.slow_path import fast, slow
@@ -44,6 +47,8 @@ class Agreement:
     name: str
     seconds: int
     same_seconds: int
+    same_alarms: int  # seconds in which both or neither are SUSPICIOUS or ALERT
+    differ: dict[str, int]  # seconds by both states, the fast path's first
     same_frames: float  # share of all frames with the same state
     fast_alerts: tuple[float, ...]  # s, when each alert opened
     slow_alerts: tuple[float, ...]
@@ -61,10 +66,13 @@ def compare(name: str, frames: Iterator[Frame], paths: Sequence[Callable[[], Ana
             opened += [round(frame.time, 2) for alert in result.alerts if alert.phase is Phase.OPENED]
     ours, theirs = (by_second(told) for told in states)
     same = sum(a is b for (_, a), (_, b) in zip(*states, strict=True))
+    pairs = Counter((ours[second], theirs[second]) for second in ours)
     return Agreement(
         name,
         len(ours),
-        sum(ours[second] is theirs[second] for second in ours),
+        sum(count for (a, b), count in pairs.items() if a is b),
+        sum(count for (a, b), count in pairs.items() if (a in RISKY) == (b in RISKY)),
+        {f"{a.value}, {b.value}": count for (a, b), count in pairs.items() if a is not b},
         same / max(len(states[0]), 1),
         tuple(alerts[0]),
         tuple(alerts[1]),
@@ -84,7 +92,8 @@ def summary(found: Sequence[Agreement]) -> dict[str, float]:
     seconds, same = sum(a.seconds for a in found), sum(a.same_seconds for a in found)
     low, high = interval(found)
     differ = sum(a.same_seconds < a.seconds for a in found)
-    share = {"share": same / seconds, "low": low, "high": high}
+    alarms = sum(a.same_alarms for a in found) / seconds
+    share = {"share": same / seconds, "low": low, "high": high, "same_alarms": alarms}
     return {"files": len(found), "files_that_differ": differ, "seconds": seconds, "same": same, **share}
 
 
@@ -125,9 +134,10 @@ def frames_of(name: str, duration: float | None) -> Iterator[Frame]:
 def row(found: Agreement) -> str:
     """One video for people."""
     alerts = f"fast {list(found.fast_alerts)}, slow {list(found.slow_alerts)}"
+    differ = "".join(f"; {count} s {states}" for states, count in found.differ.items())
     return (
         f"{found.name}: {found.same_seconds} of {found.seconds} seconds, "
-        f"{found.same_frames:.2%} of the frames; alerts at s: {alerts}"
+        f"{found.same_frames:.2%} of the frames; alerts at s: {alerts}{differ}"
     )
 
 
@@ -169,9 +179,9 @@ def told(all_files: dict[str, float], cpu: float) -> str:
     if verdict == "reached" and all_files["low"] < WANTED:
         verdict = "reached, but not with 95 % confidence"
     differ = all_files["files_that_differ"]
-    return (
-        f"{total}; {sure}; {differ} files differ\nwanted {WANTED:.0%}: {verdict}; {cpu / 60:.1f} CPU minutes"
-    )
+    alarms = f"alarm or none alike in {all_files['same_alarms']:.2%}"
+    ending = f"wanted {WANTED:.0%}: {verdict}; {cpu / 60:.1f} CPU minutes"
+    return f"{total}; {sure}; {differ} files differ; {alarms}\n{ending}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
         "--slow",
         choices=("every", "paced"),
         default="every",
-        help="crops of every frame, or at the card's rate",
+        help="new faces and crops on every frame, or paced",
     )
     add("--seconds", type=float, metavar="S", help="no more of each than its first so many")
     add("--json", metavar="FILE", help="the report")

@@ -75,10 +75,13 @@ def fast(networks: Networks) -> Callable[[], Analysis]:
 
 
 def slow(networks: Networks, *, every: bool) -> Callable[[], Analysis]:
-    """Makes the stair that leaves nothing out. every: encode each frame's crops, not at the card's rate."""
-    always = Intervals(0.0, 0.0, 0.0, 0.0)
+    """Makes the stair that leaves nothing out: the whole of MTCNN looks over each frame with a face.
+
+    every: new faces are sought and crops encoded on every frame, not at the product's pace.
+    """
+    intervals = Intervals(0.0, 0.0, 0.0, 0.0) if every else Intervals()
     detector = EveryCrop(networks.detector, EVERY if every else None)
-    return lambda: _stair(networks, detector, Tracker(EveryFrame(networks.faces), always))
+    return lambda: _stair(networks, detector, Tracker(EveryFrame(networks.faces), intervals))
 
 
 def _stair(networks: Networks, detector: Scorer, tracker: Tracker) -> Analysis:

@@ -56,12 +56,14 @@ def test_seconds_that_differ_are_counted() -> None:
             lambda: Says(lambda t: State.ALERT if t >= 7.3 else State.CLEAR),  # type: ignore[list-item]
         ],
     )
-    assert (late.seconds, late.same_seconds) == (10, 8)
+    assert (late.seconds, late.same_seconds, late.same_alarms) == (10, 8, 8)
+    assert late.differ == {"ALERT, CLEAR": 2}
+    assert "2 s ALERT, CLEAR" in agreement.row(late)
     assert late.same_frames == pytest.approx(0.77)
 
 
 def same(name: str, agreeing: int) -> agreement.Agreement:
-    return agreement.Agreement(name, 10, agreeing, agreeing / 10, (), ())
+    return agreement.Agreement(name, 10, agreeing, 10, {}, agreeing / 10, (), ())
 
 
 def test_the_interval_is_over_files_and_the_total_says_how_sure_it_is() -> None:
