@@ -69,6 +69,16 @@ def test_the_rungs_in_pytorch_find_our_faces(tmp_path: Path, rung: str) -> None:
     assert found["stages"]["encode"] > found["stages"]["detect"] / 10 > 0
 
 
+def test_a_part_may_chatter_before_it_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As onnxruntime's calibration does on stdout."""
+    (tmp_path / "chatty.py").write_text("print('Collecting …'); print('{\"ms\": 3}')")
+    (tmp_path / "mute.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert ask("chatty", [], 60) == {"ms": 3}
+    with pytest.raises(BenchError, match="mute did not end with JSON"):
+        ask("mute", [], 60)
+
+
 def test_a_part_that_fails_is_an_error() -> None:
     with pytest.raises(BenchError, match=r"rungs ended with 10"):
         ask("stream.bench.rungs", ["/no/such/clip.mp4", "int8"], 120)

@@ -84,7 +84,8 @@ def test_eight_streams_score_the_same_batched_and_alone(tmp_path, four):
                 assert got["value"] is None
             else:
                 assert got["value"] == pytest.approx(want["value"], abs=CLOSE)
-    assert counts["encode"]["batches"] < counts["encode"]["asks"]
+    # All went through the batcher; whether two calls meet there is the machine's affair (see test_batching).
+    assert 0 < counts["encode"]["batches"] <= counts["encode"]["asks"]
 
 
 class Stuck(Failing):

@@ -17,9 +17,9 @@ class BenchError(FacewitnessError):
 
 
 def ask(module: str, words: Sequence[str], limit: float) -> Any:
-    """What `python -m module words…` says, JSON; None where it prints nothing. limit: s that it may take.
+    """What `python -m module words…` says: JSON on its last line. limit: s that it may take.
 
-    Its own complaints go straight to stderr. Raises BenchError.
+    What libraries print before that is passed over; complaints go straight to stderr. Raises BenchError.
     """
     command = [sys.executable, "-m", module, *words]
     try:
@@ -28,4 +28,7 @@ def ask(module: str, words: Sequence[str], limit: float) -> Any:
         raise BenchError(f"{module} did not end within {limit:.0f} s") from None
     if done.returncode:
         raise BenchError(f"{module} ended with {done.returncode}")
-    return json.loads(done.stdout) if done.stdout.strip() else None
+    try:
+        return json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        raise BenchError(f"{module} did not end with JSON") from None

@@ -22,11 +22,11 @@ from stream.bench.feeds import Decoded, Looped
 from stream.bench.gauges import Gauges
 from stream.errors import FacewitnessError
 from stream.judge import Judge, Policy
+from stream.memory import few_heaps
 from stream.networks import Networks, open_networks
 from stream.providers import choose
 from stream.pump import LiveFrames, Pump
 from stream.reader import LiveReader
-from stream.relay.memory import few_heaps
 from stream.sharing import Shared, pays
 from stream.sinks import Dispatcher
 from stream.tracker import Tracker

@@ -5,6 +5,7 @@ float32, as ONNX in int8. Without `--weights` its numbers are random, seeded: ti
 """
 
 import argparse
+import json
 import sys
 from itertools import islice
 from pathlib import Path
@@ -83,6 +84,7 @@ def main() -> int:
         from export.errors import ModelError
 
         make(given.clip, given.folder, given.weights, given.min_face)
+        print(json.dumps([CHECKPOINT, FLOAT, INT8]))
     except ImportError as error:
         print(f"bench: {error}: pip install 'facewitness[train]'", file=sys.stderr)
         return 2
