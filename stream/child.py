@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 from stream.coded import Codec, Coded
 from stream.errors import Frozen, Unreachable
+from stream.frame_memory import Announced, shared_memory
 from stream.reader_child import BOOT
 from stream.redact import redact
 from stream.values import Frame
@@ -34,13 +36,20 @@ class Child:
         self._late = False  # whether the watchdog had to act
         self._deadline = time.monotonic() + order.options.open_timeout + STARTING  # s, monotonic
         self._over = threading.Event()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", BOOT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
+        self.memory = shared_memory()  # of the pictures that are announced
+        handles = () if self.memory is None else (self.memory.handle,)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", BOOT],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=handles,
+            )
+        except OSError:
+            self._forget()
+            raise
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
@@ -52,23 +61,25 @@ class Child:
         for thread in self._threads:
             thread.start()
         with contextlib.suppress(OSError):  # dead already: receive() will tell
-            self._process.stdin.write(order.to_line())
+            self._process.stdin.write(replace(order, memory=next(iter(handles), None)).to_line())
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    def receive(self) -> Frame | Coded | End:
+    def receive(self) -> Frame | Announced | Coded | End:
         """Wait for the next message. A child that dies without a word gives an End that says so."""
         try:
             message = read(self._pipe, self._codec)
             while isinstance(message, Codec):
                 self._codec = message
                 message = read(self._pipe, self._codec)
+            if isinstance(message, Announced) and self.memory is not None:
+                self.memory.meet(message.place, message.height, message.width)
         except (ValueError, TypeError) as error:
             return End(Unreachable.__name__, f"{self._name}: {error}")
-        if isinstance(message, Frame):
+        if isinstance(message, Frame | Announced):
             self._heard = True
             self._deadline = time.monotonic() + self._options.stall
         return self._silent_end() if message is None else message
@@ -109,6 +120,11 @@ class Child:
             thread.join()
         self._process.stdout.close()
         self._process.stderr.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.memory is not None:
+            self.memory.close()
 
     def _watch(self) -> None:
         # A deadline is never set nearer than `stall` from now, so sleeping no longer than that misses none.

@@ -2,13 +2,16 @@
 
 import logging
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from stream.backoff import Backoff
 from stream.child import GRACE, Child
 from stream.coded import Coded, Tap
 from stream.errors import Ended, SourceError, UnknownScheme, Unreachable
+from stream.frame_memory import Announced, FrameMemory
 from stream.redact import SECRETS
 from stream.sources import SourceOptions, display_name, find
 from stream.timeline import TICK
@@ -51,7 +54,7 @@ class LiveReader:
         self._retries, self._reconnect = retries, reconnect
         self._backoff = backoff or Backoff()
         self._changed = threading.Condition()  # guards all below
-        self._frame: Frame | None = None
+        self._waiting: Callable[[], Frame | None] | None = None  # gets the newest frame that nobody took
         self._last: Frame | None = None  # newest that ever came; times and indices go on from it
         self._error: SourceError | None = None
         self._finished = False
@@ -72,7 +75,7 @@ class LiveReader:
     def dropped(self) -> int:
         """Frames that nobody will see, because a newer one came before they were asked for."""
         with self._changed:
-            return self._frames - self._taken - (self._frame is not None)
+            return self._frames - self._taken - (self._waiting is not None)
 
     @property
     def connected(self) -> bool:
@@ -83,7 +86,7 @@ class LiveReader:
     def finished(self) -> bool:
         """Whether a source without reconnection came to its good end and its last frame was taken."""
         with self._changed:
-            return self._finished and self._frame is None
+            return self._finished and self._waiting is None
 
     @property
     def note(self) -> str:
@@ -95,15 +98,22 @@ class LiveReader:
 
         Raises the SourceError that made the reader give up.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame or self._error or self._finished, timeout)
-            frame, self._frame = self._frame, None
-            if frame is not None:
+        until = time.monotonic() + timeout
+        while True:
+            with self._changed:
+                left = max(until - time.monotonic(), 0.0)
+                self._changed.wait_for(lambda: self._waiting or self._error or self._finished, left)
+                fetch, self._waiting = self._waiting, None
+                if fetch is None:
+                    if self._error is not None:
+                        raise self._error.with_traceback(None)  # else each call would lengthen it
+                    return None
                 self._taken += 1
+            frame = fetch()  # a copy, which nobody should wait for
+            if frame is not None:
                 return frame
-            if self._error is not None:
-                raise self._error.with_traceback(None)  # else each call would lengthen it
-            return None
+            with self._changed:  # a newer one has taken its place meanwhile
+                self._taken -= 1
 
     def close(self) -> None:
         """End the child and the threads, within two seconds. Harmless when done twice."""
@@ -188,14 +198,16 @@ class LiveReader:
                 if first is not None:
                     self._give(early, shift)
                 continue
+            frame = message.frame if isinstance(message, Announced) else message
             if first is None:
-                first = message
-                shift = self._shift(message)
+                first = frame
+                shift = self._shift(frame)
                 self._give(early, shift)
                 self._connect()
-            elif message.captured - first.captured > STABLE:
+            elif frame.captured - first.captured > STABLE:
                 self._backoff.reset()
-            self._deliver(replace(message, time=message.time + shift, index=message.index + base))
+            frame = replace(frame, time=frame.time + shift, index=frame.index + base)
+            self._deliver(frame, _fetching(message, frame, child.memory))
 
     def _give(self, packets: deque[Coded], shift: float) -> None:
         while packets:
@@ -217,8 +229,17 @@ class LiveReader:
         with self._changed:
             self._connected, self._note = True, ""
 
-    def _deliver(self, frame: Frame) -> None:
+    def _deliver(self, frame: Frame, fetch: Callable[[], Frame | None]) -> None:
         with self._changed:
             self._frames = frame.index + 1
-            self._frame = self._last = frame
+            self._waiting, self._last = fetch, frame
             self._changed.notify_all()
+
+
+def _fetching(
+    message: Frame | Announced, frame: Frame, memory: FrameMemory | None
+) -> Callable[[], Frame | None]:
+    """What gets a frame whole, wherever its picture lies."""
+    if isinstance(message, Announced) and memory is not None:
+        return lambda: replace(message, frame=frame).fetch(memory)
+    return lambda: frame

@@ -20,10 +20,11 @@ import av  # noqa: F401
 
 from stream.coded import Codec, Coded
 from stream.errors import SourceError
+from stream.frame_memory import FrameWriter
 from stream.redact import SECRETS, RedactingFilter, redact
 from stream.sources import open_frames
 from stream.values import Frame
-from stream.wire import End, Order, write_codec, write_end, write_frame, write_packet
+from stream.wire import End, Order, write_announcement, write_codec, write_end, write_frame, write_packet
 
 # Started as `python -P -c BOOT`: not through multiprocessing, which would import the parent's main program
 # again (onnxruntime and all), and run it where a script lacks the usual `if __name__ == "__main__"`.
@@ -92,7 +93,7 @@ def main(raw: dict[str, Any]) -> None:
     SECRETS.register(order.url)
     _log_to_parent()
     slot = _Outgoing()
-    sender = threading.Thread(target=_send, args=(pipe, slot), daemon=True)
+    sender = threading.Thread(target=_send, args=(pipe, slot, order.memory), daemon=True)
     sender.start()
     end = _read(order, slot, stopping)
     slot.close()
@@ -119,12 +120,16 @@ def _read(order: Order, slot: _Outgoing, stopping: threading.Event) -> End:
     return End("", "")
 
 
-def _send(pipe: int, slot: _Outgoing) -> None:
+def _send(pipe: int, slot: _Outgoing, memory: int | None) -> None:
     known: Codec | None = None
+    writer = None if memory is None else FrameWriter(memory)
     try:
         while (each := slot.take()) is not None:
             if isinstance(each, Frame):
-                write_frame(pipe, each)
+                if writer is None:
+                    write_frame(pipe, each)
+                else:
+                    write_announcement(pipe, each, writer.put(each.image))
                 continue
             if each.codec is not known:
                 known = each.codec

@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from stream import errors
 from stream.coded import Codec, Coded
 from stream.errors import SourceError, Unreachable
+from stream.frame_memory import LARGEST, Announced, Place
 from stream.sources import SourceOptions
 from stream.values import Frame
 
 # kind, corrupt or key, height px, width px, index, time s, captured s; but for frames the length as index.
 _HEADER = struct.Struct("<BBxxIIQdd")
 _TICKS = struct.Struct("<qqI")  # of a packet: pts, dts, duration
+_PLACE = struct.Struct("<QQ")  # of a picture in shared memory: offset in bytes, serial number
 _NONE = -(1 << 63)  # a pts or dts that the source does not give
-_FRAME, _END, _CODEC, _PACKET = 1, 2, 3, 4
-LARGEST = 8192 * 8192 * 3  # bytes a picture, as the decoder allows them
+_FRAME, _END, _CODEC, _PACKET, _SHARED = 1, 2, 3, 4, 5
 LONGEST = 65536  # bytes of text
 LARGEST_PACKET = 32 << 20  # bytes of one encoded picture
+_NOWHERE: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)  # a picture that lies elsewhere
 PIPE = 1 << 20  # bytes; fewer and larger steps than the usual 64 KiB
 
 
@@ -35,10 +37,17 @@ class Order:
     url: str = field(repr=False)  # with its credentials
     options: SourceOptions
     packets: bool = False  # the encoded pictures are wanted too
+    memory: int | None = None  # handle of the memory for pictures; None: they go through the pipe
 
     def to_line(self) -> bytes:
         """One line of JSON, with the module path that the child needs to find the same code."""
-        order = {"path": sys.path, "url": self.url, "options": asdict(self.options), "packets": self.packets}
+        order = {
+            "path": sys.path,
+            "url": self.url,
+            "options": asdict(self.options),
+            "packets": self.packets,
+            "memory": self.memory,
+        }
         return json.dumps(order).encode() + b"\n"
 
     @staticmethod
@@ -47,7 +56,7 @@ class Order:
         options = SourceOptions(**raw["options"])
         if options.resolution:
             options = replace(options, resolution=(options.resolution[0], options.resolution[1]))
-        return Order(raw["url"], options, bool(raw.get("packets")))
+        return Order(raw["url"], options, bool(raw.get("packets")), raw.get("memory"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,13 @@ def write_frame(pipe: int, frame: Frame) -> None:
     head = _HEADER.pack(_FRAME, frame.corrupt, height, width, frame.index, frame.time, frame.captured)
     _write(pipe, memoryview(head))
     _write(pipe, np.ascontiguousarray(frame.image).reshape(-1).data)
+
+
+def write_announcement(pipe: int, frame: Frame, place: Place) -> None:
+    """Say that a frame's picture lies in the shared memory."""
+    height, width = frame.image.shape[:2]
+    head = _HEADER.pack(_SHARED, frame.corrupt, height, width, frame.index, frame.time, frame.captured)
+    _write(pipe, memoryview(head + _PLACE.pack(place.offset, place.serial)))
 
 
 def write_codec(pipe: int, codec: Codec) -> None:
@@ -102,7 +118,7 @@ def _write(pipe: int, data: memoryview) -> None:
         data = data[os.write(pipe, data) :]
 
 
-def read(pipe: int, codec: Codec | None = None) -> Frame | Codec | Coded | End | None:
+def read(pipe: int, codec: Codec | None = None) -> Frame | Announced | Codec | Coded | End | None:
     """The next message; None where the pipe closes, even within a message. Raises ValueError for junk.
 
     codec: the last one that came; a packet without any is junk.
@@ -116,6 +132,10 @@ def read(pipe: int, codec: Codec | None = None) -> Frame | Codec | Coded | End |
         if _read(pipe, image.reshape(-1).data) is None:
             return None
         return Frame(image, time, captured, index, bool(corrupt))
+    if kind == _SHARED and 0 < height * width * 3 <= LARGEST:
+        where = _read(pipe, memoryview(bytearray(_PLACE.size)))
+        frame = Frame(_NOWHERE, time, captured, index, bool(corrupt))
+        return None if where is None else Announced(frame, height, width, Place(*_PLACE.unpack(where)))
     if kind == _END and index <= LONGEST:
         text = _read(pipe, memoryview(bytearray(index)))
         return None if text is None else End(*json.loads(bytes(text)))
