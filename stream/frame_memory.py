@@ -1,10 +1,10 @@
 """Pictures from a reader's child to its parent through shared memory: only what is looked at is copied.
 
 A source delivers thirty pictures a second whether they are analysed or not; through a pipe each would be
-copied three times, two of them in the parent. Here the child writes each into one of a few slots, in turn, and
-announces where; the parent copies the one that it takes, and sees by the slot's serial number whether the
-child has come round to it meanwhile (a seqlock: H.-J. Boehm, "Can seqlocks get along with programming language
-memory models?", MSPC 2012).
+copied three times, two of them in the parent. Here the child writes each into one of a few slots, in turn,
+and announces where; the parent copies the one that it takes, and sees by the slot's serial number whether
+the child has come round to it meanwhile (a seqlock: H.-J. Boehm, "Can seqlocks get along with programming
+language memory models?", MSPC 2012).
 """
 
 import mmap
