@@ -40,6 +40,18 @@ class SecondEye:
 
 
 @dataclass(frozen=True, slots=True)
+class Still:
+    """The judge of single pictures: probability = sigmoid(features . weights + bias), for even odds.
+
+    It is linear, so that what each place of the picture adds can be told exactly.
+    """
+
+    weights: tuple[float, ...]  # of the first eye's features; a second eye takes no part
+    bias: float
+    thresholds: Thresholds  # a picture has no before and after: only the `on` ones count
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993), as far as a program needs it."""
 
@@ -52,6 +64,7 @@ class Card:
     bias: float
     thresholds: Thresholds
     second: SecondEye | None = None
+    still: Still | None = None  # None: single pictures get no verdict
     training: dict[str, Any] = field(default_factory=dict)  # data with their terms, recipe, command
     validation: dict[str, Any] = field(default_factory=dict)  # figures by folder, with how they were got
     license: str = "MIT"
@@ -68,8 +81,14 @@ class Card:
             crop = raw.pop("crop")
             spec = CropSpec(crop["size"], crop["margin"], tuple(crop["mean"]), tuple(crop["std"]))
             window, pairs = WindowSpec(**raw.pop("window")), Thresholds(**raw.pop("thresholds"))
+            still = raw.pop("still", None)  # files from before 0.5 do not have it
+            judge = _still(**still) if still else None
             second = raw.pop("second", None)  # files from before 0.2 do not have it
             eye = SecondEye(**second) if second else None
-            return Card(crop=spec, window=window, thresholds=pairs, second=eye, **raw)
+            return Card(crop=spec, window=window, thresholds=pairs, second=eye, still=judge, **raw)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a detector's card: {error}") from error
+
+
+def _still(weights: list[float], bias: float, thresholds: dict[str, float]) -> Still:
+    return Still(tuple(weights), bias, Thresholds(**thresholds))

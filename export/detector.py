@@ -81,8 +81,20 @@ class Detector:
             raise ValueError(f"features {features.shape} and weights {weights.shape} do not fit together")
         feed = {"features": features.astype(np.float32), "weights": weights.astype(np.float32)}
         logit = self._head.run(["logit"], feed)[0].astype(np.float64)
-        scaled = np.clip(logit / self.card.temperature + self.card.bias, -60, 60)
-        return (1 / (1 + np.exp(-scaled))).astype(np.float32)
+        return _probability(logit / self.card.temperature + self.card.bias)
+
+    def score_still(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (N, D) of single pictures -> (N,) probability that the face is fake, for even odds.
+
+        Raises ModelError where the card has no judge of single pictures, ValueError for another shape.
+        """
+        still = self.card.still
+        if still is None:
+            raise ModelError(f"{self.card.name} {self.card.version} has no judge of single pictures")
+        if features.ndim != 2 or features.shape[1] != self.card.features:
+            raise ValueError(f"wanted features (N, {self.card.features}), got {features.shape}")
+        weights = np.array(still.weights)
+        return _probability(features[:, : len(weights)].astype(np.float64) @ weights + still.bias)
 
     def warm_up(self) -> None:
         """Run every batch size once, with and without the second eye: none is met for the first time live."""
@@ -90,6 +102,10 @@ class Detector:
         for n in self.buckets:
             for look in (True, False) if self.card.second else (True,):
                 self.encode(np.zeros((n, size, size, 3), np.uint8), np.full(n, look))
+
+
+def _probability(logit: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (1 / (1 + np.exp(-np.clip(logit, -60, 60)))).astype(np.float32)
 
 
 def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: int = 1) -> Detector:

@@ -4,7 +4,7 @@
     python -m models.fakes.generate --networks WHEEL/random_face/data --out PICTURES --count 600
     python -m models.prepare --data DIR --out PREPARED --generated PICTURES
 
-It wants openvino, which nothing else here does: give it an environment of its own (openvino, numpy,
+It wants openvino, which nothing else here does: give it an environment of its own (openvino, numpy, av,
 opencv-python-headless). The generator is MobileStyleGAN (Belousov 2021, https://arxiv.org/abs/2104.04767),
 trained on FFHQ; 1024 px, about a second a face on one core; Apache-2.0.
 """
