@@ -126,10 +126,15 @@ class Child:
         if self.memory is not None:
             self.memory.close()
 
+    def _due(self) -> float:
+        """s, monotonic, when its silence has lasted too long; pictures that nobody wants are no silence."""
+        unseen = self.memory.came if self.memory is not None and self._heard else 0.0
+        return max(self._deadline, unseen + self._options.stall)
+
     def _watch(self) -> None:
         # A deadline is never set nearer than `stall` from now, so sleeping no longer than that misses none.
-        while not self._over.wait(min(max(self._deadline - time.monotonic(), 0.0), self._options.stall)):
-            if time.monotonic() >= self._deadline:
+        while not self._over.wait(min(max(self._due() - time.monotonic(), 0.0), self._options.stall)):
+            if time.monotonic() >= self._due():
                 self._late = True
                 self.kill()
                 return

@@ -22,7 +22,7 @@ from stream.coded import Tap
 from stream.errors import NotVideo, NoVideoStream, TooSmall
 from stream.h264 import FrameNumbers
 from stream.redact import redact
-from stream.sources import SMALLEST, scheme_of
+from stream.sources import SMALLEST, Wanted, scheme_of
 from stream.tapping import Tapping
 from stream.timeline import Damage, Timeline
 from stream.values import Frame
@@ -30,6 +30,7 @@ from stream.values import Frame
 log = logging.getLogger(__name__)
 
 LARGEST = 8192 * 8192  # px a picture; what is larger is a damaged header or an attack
+UNPAINTED: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)  # of a picture that nobody wants
 USUAL_RATE = Fraction(25)  # pictures per second where the stream does not tell
 
 # What a demuxer says when packets were lost on their way.
@@ -144,8 +145,11 @@ def pictures(
     live: bool,
     progress: Progress | None = None,
     tap: Tap | None = None,
+    wanted: Wanted | None = None,
 ) -> Generator[Frame, None, None]:
     """Decode a container's video, frame by frame. tap: takes its packets, each before what it brings out.
+
+    wanted: asked before each picture is painted; those that nobody wants are yielded UNPAINTED.
 
     Damaged frames are yielded with `corrupt` set, until the next key frame heals the stream.
     Raises NoVideoStream, NotVideo, TooSmall, and av.FFmpegError where reading (not decoding) fails.
@@ -179,7 +183,7 @@ def pictures(
             if tapping is not None:
                 tapping.decoded(frame, shown, placed)
             yield Frame(
-                image=painter.paint(frame),
+                image=painter.paint(frame) if wanted is None or wanted(came) else UNPAINTED,
                 time=placed,
                 captured=came,
                 index=progress.frames,

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -69,6 +70,9 @@ class LiveFrames(Protocol):
 
     def newest(self, timeout: float) -> Frame | None:
         """The newest frame, each one once; None after `timeout` s without one. Raises a SourceError."""
+
+    def want(self, moment: float) -> None:
+        """Frames that come before `moment` (s, monotonic) are of no use; they may come all the same."""
 
 
 class Pump:
@@ -138,6 +142,7 @@ class Pump:
         end = None if duration is None else time.monotonic() + duration
         idle = 0.0
         while not self.stop.is_set() and (end is None or time.monotonic() < end):
+            self._want(reader)
             try:
                 frame = reader.newest(_POLL)
             except SourceError:
@@ -146,6 +151,7 @@ class Pump:
                 raise
             if frame is not None and self._spares(frame):
                 continue
+            self._want(reader)
             self._count(reader)
             if frame is not None:
                 self._live(frame, reader)
@@ -160,6 +166,11 @@ class Pump:
         self._send(self._analysis.finish())
         for observer in self._observers:
             observer.close()
+
+    def _want(self, reader: LiveFrames) -> None:
+        """Say from when on a frame is of use, so that nobody takes trouble over the others."""
+        pacer = self._pacer
+        reader.want(-math.inf if pacer is None else pacer.opens)
 
     def _spares(self, frame: Frame) -> bool:
         """Whether the rate leaves this frame out; decided on its arrival, so that what is taken is fresh."""

@@ -1,6 +1,7 @@
 """A live source that heals itself: a child process reads it, and is killed and started anew when it fails."""
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -59,6 +60,8 @@ class LiveReader:
         self._error: SourceError | None = None
         self._finished = False
         self._frames = self._taken = self._failures = 0
+        self._before = 0  # frames of the connections before this one
+        self._wanted = -math.inf  # s, monotonic; frames that come before are of no use
         self._connected, self._note = False, "connecting"
         self._told = ""  # the failure that was logged last
         self._child: Child | None = None
@@ -69,13 +72,14 @@ class LiveReader:
     @property
     def frames(self) -> int:
         """Frames that the source delivered, the dropped ones too."""
-        return self._frames
+        with self._changed:
+            return self._count()
 
     @property
     def dropped(self) -> int:
         """Frames that nobody will see, because a newer one came before they were asked for."""
         with self._changed:
-            return self._frames - self._taken - (self._waiting is not None)
+            return self._count() - self._taken - (self._waiting is not None)
 
     @property
     def connected(self) -> bool:
@@ -115,6 +119,13 @@ class LiveReader:
             with self._changed:  # a newer one has taken its place meanwhile
                 self._taken -= 1
 
+    def want(self, moment: float) -> None:
+        """Frames that come before `moment` (s, monotonic) are of no use: the child need not paint them."""
+        if moment != self._wanted:
+            with self._changed:
+                self._wanted = moment
+                self._tell_child()
+
     def close(self) -> None:
         """End the child and the threads, within two seconds. Harmless when done twice."""
         self._closing.set()
@@ -126,6 +137,16 @@ class LiveReader:
             self._thread.join(GRACE)
             child.kill()
         self._thread.join()
+
+    def _tell_child(self) -> None:
+        if self._child is not None and self._child.memory is not None:
+            self._child.memory.want(self._wanted)
+
+    def _count(self) -> int:
+        """Frames so far; those that are not wanted come without a word, and the memory counts them."""
+        if self._wanted > -math.inf and self._child is not None and self._child.memory is not None:
+            self._frames = max(self._frames, self._before + self._child.memory.count)
+        return self._frames
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -172,13 +193,15 @@ class LiveReader:
         except OSError as error:
             return Unreachable(f"{self.name}: no process for it ({error.strerror})")
         with self._changed:
-            self._child = child
+            self._child, self._before = child, self._frames
+            self._tell_child()
             if self._closing.is_set():
                 child.stop()
         try:
             end = self._receive(child)
         finally:
             with self._changed:
+                self._count()
                 self._child, self._connected = None, False
             child.close()
         failure = end.error()
@@ -188,7 +211,7 @@ class LiveReader:
         """Take frames until the child's end."""
         first: Frame | None = None
         early: deque[Coded] = deque(maxlen=EARLY)
-        shift, base = 0.0, self._frames
+        shift = 0.0
         while True:
             message = child.receive()
             if isinstance(message, End):
@@ -206,7 +229,7 @@ class LiveReader:
                 self._connect()
             elif frame.captured - first.captured > STABLE:
                 self._backoff.reset()
-            frame = replace(frame, time=frame.time + shift, index=frame.index + base)
+            frame = replace(frame, time=frame.time + shift, index=frame.index + self._before)
             self._deliver(frame, _fetching(message, frame, child.memory))
 
     def _give(self, packets: deque[Coded], shift: float) -> None:
@@ -231,7 +254,7 @@ class LiveReader:
 
     def _deliver(self, frame: Frame, fetch: Callable[[], Frame | None]) -> None:
         with self._changed:
-            self._frames = frame.index + 1
+            self._frames = max(self._frames, frame.index + 1)
             self._waiting, self._last = fetch, frame
             self._changed.notify_all()
 

@@ -20,7 +20,8 @@ import av  # noqa: F401
 
 from stream.coded import Codec, Coded
 from stream.errors import SourceError
-from stream.frame_memory import FrameWriter
+from stream.frame_memory import FrameWriter, Gate
+from stream.memory import keep_pictures
 from stream.redact import SECRETS, RedactingFilter, redact
 from stream.sources import open_frames
 from stream.values import Frame
@@ -92,6 +93,7 @@ def main(raw: dict[str, Any]) -> None:
     order = Order.from_dict(raw)
     SECRETS.register(order.url)
     _log_to_parent()
+    keep_pictures()
     slot = _Outgoing()
     sender = threading.Thread(target=_send, args=(pipe, slot, order.memory), daemon=True)
     sender.start()
@@ -104,12 +106,15 @@ def main(raw: dict[str, Any]) -> None:
 
 
 def _read(order: Order, slot: _Outgoing, stopping: threading.Event) -> End:
+    gate = Gate(order.memory)
     try:
         # Closing the generator closes the source: an RTSP server, for one, is told to stop sending.
         tap = slot.add if order.packets else None
-        with contextlib.closing(open_frames(order.url, order.options, tap)) as frames:
+        with contextlib.closing(open_frames(order.url, order.options, tap, gate.wants)) as frames:
             for frame in frames:
-                slot.put(frame)
+                gate.tell(frame.index + 1, frame.captured)
+                if frame.image.size and gate.wants(frame.captured):
+                    slot.put(frame)
                 if stopping.is_set():
                     break
     except SourceError as error:

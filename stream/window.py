@@ -5,6 +5,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+GRACE = 0.0005  # s: time stamps are rounded, and a frame late costs a whole period
+
 
 class Pacer:
     """Says when something that should happen `rate` times a second is due, on the source's clock.
@@ -17,10 +19,14 @@ class Pacer:
         self._period = 1 / rate
         self._next = -np.inf
 
+    @property
+    def opens(self) -> float:
+        """s, from when on it is due again."""
+        return self._next - GRACE
+
     def due(self, time: float) -> bool:
         """Whether it is due at `time` s; asking when it is, takes it."""
-        # Half a millisecond of grace: time stamps are rounded, and a frame late costs a whole period.
-        if time + 0.0005 < self._next:
+        if time < self.opens:
             return False
         first = self._next == -np.inf
         self._next = time + self._period if first else max(self._next + self._period, time + self._period / 2)

@@ -27,6 +27,9 @@ class Script:
     def finished(self) -> bool:
         return self.frames == self._count
 
+    def want(self, moment: float) -> None:
+        """They cost nothing that could be spared."""
+
     def newest(self, timeout: float) -> Frame | None:
         if self.finished:
             return None

@@ -47,6 +47,9 @@ class Looped:
         """Those of them that nobody took and nobody will."""
         return self._last + 1 - self._taken
 
+    def want(self, moment: float) -> None:
+        """They cost nothing that could be spared."""
+
     def newest(self, timeout: float) -> Frame | None:
         """The picture that is due, each one once; waits for the next one."""
         due = self._begin + (self._last + 1) / FPS - time.monotonic()

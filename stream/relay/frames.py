@@ -90,6 +90,9 @@ class Feed:
         self._seen, self._taken = -1, 0
         self._size = (0, 0)  # px, width and height of what is analysed
 
+    def want(self, moment: float) -> None:
+        """They cost nothing that could be spared."""
+
     def newest(self, timeout: float) -> Frame | None:
         """The newest frame, each one once; None after `timeout` s without one."""
         wait = self._due - time.monotonic()

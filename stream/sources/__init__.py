@@ -4,16 +4,17 @@ import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from stream.coded import Tap
 from stream.errors import UnknownScheme
 from stream.redact import redact
 from stream.values import Frame
 
+Wanted = Callable[[float], bool]  # whether a picture that came then (s, monotonic) will be looked at
 SMALLEST = 32  # px: neither side of a picture may be shorter, no face in it could be scored
 
 
@@ -30,23 +31,18 @@ class SourceOptions:
 
 
 class SourceModule(Protocol):
-    """What a module in this folder offers."""
+    """What a module in this folder offers.
+
+    One whose pictures come encoded says PACKETS = True and takes `tap`, to which each of them goes in the
+    thread that reads. One to which painting a picture costs something says SPARES = True and takes `wanted`;
+    of pictures that nobody wants it yields `decode.UNPAINTED` instead.
+    """
 
     SCHEMES: tuple[str, ...]  # of the URLs that it reads, in lower case
     LIVE: bool  # only its newest picture matters, and its end is a disconnect
 
     def frames(self, url: str, options: SourceOptions) -> Generator[Frame, None, None]:
         """Open the source, yield its pictures, close it. Raises a SourceError with one clear line."""
-        ...
-
-
-class PacketModule(Protocol):
-    """What a module offers beyond that where its pictures come encoded; it says PACKETS = True."""
-
-    def frames(
-        self, url: str, options: SourceOptions, tap: Tap | None = None
-    ) -> Generator[Frame, None, None]:
-        """As above; each encoded picture goes to the tap, in the thread that reads."""
         ...
 
 
@@ -95,12 +91,19 @@ def has_packets(url: str) -> bool:
     return bool(getattr(find(url), "PACKETS", False))
 
 
-def open_frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generator[Frame, None, None]:
-    """The pictures of a source; its encoded ones go to `tap` where there are any. Raises UnknownScheme."""
-    module = find(url)
-    if tap is None or not has_packets(url):
-        return module.frames(url, options)
-    return cast(PacketModule, module).frames(url, options, tap)
+def open_frames(
+    url: str, options: SourceOptions, tap: Tap | None = None, wanted: Wanted | None = None
+) -> Generator[Frame, None, None]:
+    """The pictures of a source; its encoded ones go to `tap` where there are any. Raises UnknownScheme.
+
+    Where painting them costs something, those that are not `wanted` come empty.
+    """
+    module, more = find(url), dict[str, Any]()
+    if tap is not None and has_packets(url):
+        more["tap"] = tap
+    if wanted is not None and getattr(module, "SPARES", False):
+        more["wanted"] = wanted
+    return cast(Generator[Frame, None, None], cast(Any, module).frames(url, options, **more))
 
 
 def display_name(url: str) -> str:

@@ -20,7 +20,7 @@ from stream.errors import (
     UnknownScheme,
     Unreachable,
 )
-from stream.sources import SourceOptions, display_name, scheme_of
+from stream.sources import SourceOptions, Wanted, display_name, scheme_of
 from stream.values import Frame
 
 SCHEMES = (
@@ -28,7 +28,7 @@ SCHEMES = (
     "udp", "tcp", "tls", "rtp", "srtp", "rist", "mms", "mmsh", "mmst",
 )  # fmt: skip
 LIVE = True
-PACKETS = True
+PACKETS = SPARES = True
 
 LATE = 1.0  # s that a paced stream may fall behind its clock before the clock is set anew
 # FFmpeg's defaults wait a second to learn the stream and then hand over what piled up meanwhile.
@@ -44,7 +44,9 @@ _UDP = {"buffer_size": "2097152", "overrun_nonfatal": "1"}
 _PLAIN = ("http", "https", "hls", "udp", "tcp", "tls")  # carry anything, video or not
 
 
-def frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generator[Frame, None, None]:
+def frames(
+    url: str, options: SourceOptions, tap: Tap | None = None, wanted: Wanted | None = None
+) -> Generator[Frame, None, None]:
     """Every frame of a live stream as it comes; HLS and finite files over HTTP at their own speed.
 
     Raises Unreachable, Unauthorized, NotFound, NotVideo, NoVideoStream, TooSmall, UnknownScheme (this build
@@ -54,9 +56,10 @@ def frames(url: str, options: SourceOptions, tap: Tap | None = None) -> Generato
     hear_ffmpeg()
     container = _open(url, name, options)
     with container:
-        stream = pictures(container, name, live=True, tap=tap)
+        bursts = _bursts(container)  # then a picture comes long before it is due, and wanted
+        stream = pictures(container, name, live=True, tap=tap, wanted=None if bursts else wanted)
         try:
-            yield from _paced(stream) if _bursts(container) else stream
+            yield from _paced(stream) if bursts else stream
         except av.FFmpegError as error:
             raise _lost(error, name, options) from None
     raise Ended(f"{name}: the stream ended")
