@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from export.session import open_session
-from models.mtcnn import load_mtcnn
+from models.mtcnn import RNet, load_mtcnn
 
 log = logging.getLogger(__name__)
 
 WEIGHTS = Path(__file__).parent / "weights"
 LICENCE = "MIT (facenet-pytorch, Tim Esler; davidsandberg/facenet, David Sandberg; MTCNN, Kaipeng Zhang)"
 TOLERANCE = 1e-5  # of probabilities, and of offsets in parts of a box: 0.001 px on a face of 100 px
+BLOCKS = 32  # channels: whole blocks of 8 or 16, as onnxruntime has them
 OUTPUTS = {
     "pnet": ("offsets", "probabilities"),
     "rnet": ("offsets", "probabilities"),
@@ -33,6 +34,21 @@ PROBES = {
 }
 
 
+def in_blocks(net: nn.Module) -> nn.Module:
+    """RNet with BLOCKS channels in its first layer, the last ones of no effect; another net as it is.
+
+    28 are no whole blocks, and onnxruntime would leave its blocked layout for them (`models.mtcnn`).
+    """
+    if not isinstance(net, RNet):
+        return net
+    wide, narrow = RNet(BLOCKS), net.state_dict()
+    grown = {name: torch.zeros_like(values) for name, values in wide.state_dict().items()}
+    for name, values in grown.items():
+        values[tuple(slice(side) for side in narrow[name].shape)] = narrow[name]
+    wide.load_state_dict(grown)
+    return wide.eval()
+
+
 def export_net(name: str, net: nn.Module, path: Path) -> None:
     """Write one network, "pnet", "rnet" or "onet", with the batch (PNet: the sides too) left free."""
     batch, height, width = PROBES[name][0]
@@ -43,7 +59,7 @@ def export_net(name: str, net: nn.Module, path: Path) -> None:
         # The older exporter keeps these graphs as small as they are drawn; PyTorch advises against it.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            net,
+            in_blocks(net),
             (torch.zeros(batch, 3, height, width),),
             str(path),
             input_names=["image"],

@@ -1,15 +1,17 @@
 """Pictures through shared memory: whole or not at all, and no child can harm its parent there."""
 
+import math
 import os
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.frame_memory import SLOTS, FrameMemory, FrameWriter, Place, shared_memory
+from stream.frame_memory import SLOTS, FrameMemory, FrameWriter, Gate, Place, shared_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sealed memory is Linux's")
 
@@ -92,6 +94,33 @@ def test_a_child_cannot_take_the_memory_away(memory):
     FrameWriter(memory.handle).put(picture(20, 20, 0))
     with pytest.raises(PermissionError):
         os.ftruncate(memory.handle, 0)
+
+
+def test_the_gate_tells_what_is_wanted_and_what_came(memory):
+    gate = Gate(memory.handle)
+    assert (memory.count, memory.came) == (0, 0.0)
+    assert gate.wants(0.0)
+    memory.want(5.0)
+    assert [gate.wants(moment) for moment in (4.999, 5.0, 6.0)] == [False, True, True]
+    now = time.monotonic()
+    gate.tell(7, now)
+    assert (memory.count, memory.came) == (7, now)
+    memory.want(-math.inf)
+    assert gate.wants(0.0)
+
+
+def test_without_memory_all_is_wanted():
+    gate = Gate(None)
+    gate.tell(1, 0.0)
+    assert gate.wants(-1e9)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -1.0, 1e300])
+def test_a_child_that_tells_nonsense_counts_nothing_and_comes_never_from_the_future(memory, number):
+    gate = Gate(memory.handle)
+    gate.tell(number, time.monotonic() + 1e6 if number == 1e300 else number)
+    assert memory.count == 0
+    assert memory.came <= time.monotonic()
 
 
 def test_there_is_such_memory_here():

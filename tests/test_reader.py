@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -101,6 +102,38 @@ def test_notices_a_frozen_server_and_comes_back(transport: str) -> None:
         assert wait_for(lambda: not reader.connected, 6)
         assert 1.0 < time.monotonic() - begin < 3.5
         assert wait_for(lambda: "no picture" in reader.note or "no answer" in reader.note, 3)
+        server.thaw()
+        take(reader, 10)
+
+
+def test_frames_that_nobody_wants_wake_nobody_and_are_counted_all_the_same() -> None:
+    with RtspServer() as server, closing(open_reader(server.url)) as reader:
+        first = take(reader, 5)[-1]
+        reader.want(math.inf)
+        while reader.newest(0.2) is not None:  # what was on its way
+            pass
+        before = reader.frames
+        assert wait_for(lambda: reader.frames >= before + 60, 10)  # longer than `stall`: no silence
+        assert reader.newest(0.1) is None
+        assert reader.connected
+        assert reader.note == ""
+        due = time.monotonic() + 0.5
+        reader.want(due)
+        frame = take(reader, 1)[0]
+        assert due <= frame.captured < due + 0.3
+        assert frame.index >= before + 60 > first.index
+        assert frame.image.shape == first.image.shape
+        assert frame.time - first.time == pytest.approx(frame.captured - first.captured, abs=0.1)
+        assert reader.dropped >= 60
+
+
+def test_silence_is_noticed_while_nothing_is_wanted() -> None:
+    with RtspServer() as server, closing(open_reader(server.url)) as reader:
+        take(reader, 10)
+        reader.want(math.inf)
+        server.freeze()
+        assert wait_for(lambda: not reader.connected, 6)
+        reader.want(-math.inf)
         server.thaw()
         take(reader, 10)
 
