@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.overlay_labels import SMALLEST_EM, banner, headline, health_line, label_forms, margin_of
 from stream.overlay_layout import gap_between, overlaps, place
@@ -18,6 +17,7 @@ from stream.overlay_text import BLACK, STATE_COLOUR, Colour, Image
 from stream.values import Health, Result, State, TrackView
 
 SMALL_PICTURE = 300  # px of height below which labels have no curve
+Box = tuple[int, int, int, int]  # x1 y1 x2 y2 px
 BAND = tuple(State)  # from harmless to grave, as the enum lists them
 
 
@@ -83,9 +83,10 @@ def plan(result: Result, health: Health) -> tuple[Plate, ...]:
 def _add_labels(plates: list[Plate], result: Result, em: int) -> None:
     """Put a label beside each face that is in the picture, as full as there is room."""
     height, width = result.frame.image.shape[:2]
-    views = [view for view in result.tracks if _visible(view, width, height)]
-    views.sort(key=_gravity, reverse=True)
-    faces = np.array([_inside(view, width, height) for view in views], np.float64).reshape(-1, 4)
+    seen = [(view, _inside(view, width, height)) for view in result.tracks]
+    seen = [(view, box) for view, box in seen if _has_area(box)]
+    seen.sort(key=lambda pair: _gravity(pair[0]), reverse=True)
+    views, faces = [view for view, _ in seen], np.array([box for _, box in seen], np.float64).reshape(-1, 4)
     for view, face in zip(views, faces, strict=True):
         forms = label_forms(view, em, height >= SMALL_PICTURE, len(views) > 1)
         taken = np.array([plate.rect for plate in plates], np.float64).reshape(-1, 4)
@@ -101,15 +102,14 @@ def _gravity(view: TrackView) -> tuple[int, float]:
     return BAND.index(view.state), (x2 - x1) * (y2 - y1)
 
 
-def _inside(view: TrackView, width: int, height: int) -> NDArray[np.float64]:
-    """The face's box as far as it lies in the picture."""
-    box = np.nan_to_num(np.asarray(view.track.box, np.float64))
-    return np.clip(box, 0, (width - 1, height - 1, width - 1, height - 1)).round()
+def _inside(view: TrackView, width: int, height: int) -> Box:
+    """The face's box as far as it lies in the picture; a side that is no number lies at 0."""
+    x1, y1, x2, y2 = (round(min(max(v, 0.0), 1e9)) if v == v else 0 for v in view.track.box.tolist())
+    return min(x1, width - 1), min(y1, height - 1), min(x2, width - 1), min(y2, height - 1)
 
 
-def _visible(view: TrackView, width: int, height: int) -> bool:
-    x1, y1, x2, y2 = _inside(view, width, height)
-    return bool(x2 > x1 and y2 > y1)
+def _has_area(box: Box) -> bool:
+    return box[2] > box[0] and box[3] > box[1]
 
 
 def _add(plates: list[Plate], forms: Iterable[Image], where: str, width: int, height: int, em: int) -> None:
@@ -132,9 +132,10 @@ def _add(plates: list[Plate], forms: Iterable[Image], where: str, width: int, he
 def _draw_track(picture: Image, view: TrackView, label: Plate | None, em: int) -> None:
     """The box: strong corners in the state's colour; the lines between them only while the face is seen."""
     height, width = picture.shape[:2]
-    if not _visible(view, width, height):
+    box = _inside(view, width, height)
+    if not _has_area(box):
         return
-    x1, y1, x2, y2 = (int(v) for v in _inside(view, width, height))
+    x1, y1, x2, y2 = box
     colour, thin = STATE_COLOUR[view.state], max(round(em / 14), 1)
     thick = max(round(em / 5), 2)
     if label is not None:

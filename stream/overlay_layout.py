@@ -12,7 +12,8 @@ def overlaps(rects: Rects, others: Rects) -> NDArray[np.float64]:
     """Area in px that each of `rects` (N, 4) shares with each of `others` (M, 4): (N, M)."""
     low = np.maximum(rects[:, None, :2], others[None, :, :2])
     high = np.minimum(rects[:, None, 2:], others[None, :, 2:])
-    return np.clip(high - low, 0, None).prod(axis=2)
+    common = np.maximum(high - low, 0)
+    return common[..., 0] * common[..., 1]
 
 
 def gap_between(rects: Rects, box: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,6 +84,13 @@ def _candidates(
     over, under = taken[:, 1] - gap - height, taken[:, 3] + gap
     beside_x = np.concatenate([left, right, base[[0, 1, 4, 5], 0]])
     beside_y = np.concatenate([over, under, base[[0, 2, 4, 6], 1]])
-    across = np.stack(np.meshgrid(beside_x, base[[0, 2, 4, 6], 1]), axis=-1).reshape(-1, 2)
-    down = np.stack(np.meshgrid(base[[0, 1, 4, 5], 0], beside_y), axis=-1).reshape(-1, 2)
-    return np.concatenate([base, across, down])
+    return np.concatenate(
+        [base, _grid(beside_x, base[[0, 2, 4, 6], 1]), _grid(base[[0, 1, 4, 5], 0], beside_y)]
+    )
+
+
+def _grid(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All points (N, 2) of these columns and rows, row by row."""
+    points = np.empty((len(ys), len(xs), 2))
+    points[..., 0], points[..., 1] = xs, ys[:, None]
+    return points.reshape(-1, 2)

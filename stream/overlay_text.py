@@ -137,13 +137,9 @@ def curve_tile(
     history: Sequence[tuple[float, float]], now: float, colour: Colour, width: int, height: int, em: int
 ) -> Image:
     """The scores of the last `CURVE_SECONDS` s up to `now`, (height, width, 3): 0 below, 1 above."""
-    tile = blank(height, width, PLATE)
     line = max(round(em / 9), 2)
     inset = 2 * line + 1
-    dot = max(em // 16, 1)
-    for left in range(inset, width - inset, max(em // 3, 2)):
-        tile[height // 2 : height // 2 + dot, left : left + dot] = DIM
-    tile[height - inset : height - inset + max(line // 2, 1), inset : width - inset] = GRID
+    tile = _curve_ground(width, height, em, line).copy()
     points = np.array(history[-CURVE_POINTS:], np.float64).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
     points = points[(points[:, 0] >= now - CURVE_SECONDS) & (points[:, 0] <= now)]
@@ -156,6 +152,16 @@ def curve_tile(
     cv2.polylines(tile, runs, False, colour, line, cv2.LINE_AA)
     cv2.circle(tile, (int(pixels[-1, 0]), int(pixels[-1, 1])), 2 * line, colour, -1, cv2.LINE_AA)
     return tile
+
+
+@lru_cache(maxsize=64)
+def _curve_ground(width: int, height: int, em: int, line: int) -> Image:
+    """What stands behind a curve of lines that wide: the middle dotted, the bottom ruled."""
+    tile, inset, dot = blank(height, width, PLATE), 2 * line + 1, max(em // 16, 1)
+    for left in range(inset, width - inset, max(em // 3, 2)):
+        tile[height // 2 : height // 2 + dot, left : left + dot] = DIM
+    tile[height - inset : height - inset + max(line // 2, 1), inset : width - inset] = GRID
+    return _frozen(tile)
 
 
 def extent(rows: Rows) -> tuple[int, int]:
