@@ -1,4 +1,4 @@
-"""The command line: `facewitness watch SOURCE…`, `facewitness relay`, `verify`, `models`, `doctor`."""
+"""The command line: `facewitness watch SOURCE…`, `check FILE…`, `relay`, `verify`, `models`, `doctor`."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from stream.config import PROVIDERS, add_flags, add_options
+from stream.config import OPTIONS, PROVIDERS, add_flags, add_options, number
 from stream.errors import FacewitnessError
 from stream.relay.settings import RELAY_OPTIONS, RelaySettings, relay_settings
 from stream.watch import watch
@@ -31,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from stream.evidence.command import verify
 
             return verify(**flags)
+        if command == "check":
+            from stream.check.command import check
+
+            return check(**flags)
         if command == "relay":
             from stream.relay.command import relay
 
@@ -69,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Then open http://127.0.0.1:8080/ in a browser.",
     )
     add_options(relaying, RELAY_OPTIONS, RelaySettings)
+    _add_check(commands.add_parser("check", help="check pictures and videos, a verdict for each file"))
     verifying = commands.add_parser("verify", help="check the evidence that `watch --evidence` kept")
     verifying.add_argument("folder", metavar="DIR", type=Path, help="the directory given to --evidence")
     verifying.add_argument(
@@ -78,9 +83,26 @@ def _parser() -> argparse.ArgumentParser:
         "--head", metavar="HASH", help="a head that was told earlier: it must be in the chain"
     )
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
-    check = commands.add_parser("doctor", help="say what this machine can do and what is missing")
-    check.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
+    doctor = commands.add_parser("doctor", help="say what this machine can do and what is missing")
+    doctor.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
     return parser
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Exit codes: 50 for an ALERT, 51 for a SUSPICIOUS, else as the README tells."
+    parser.add_argument("files", nargs="+", metavar="FILE", help="pictures, videos, folders of them")
+    parser.add_argument(
+        "--json", dest="json_file", nargs="?", const="-", metavar="FILE", help="all that was found"
+    )
+    parser.add_argument(
+        "--csv", dest="csv_file", nargs="?", const="-", metavar="FILE", help="a row for each file"
+    )
+    parser.add_argument("--report", metavar="OUT.html", help="one page with pictures, curves and facts")
+    parser.add_argument("--seconds", type=number(1), metavar="S", help="of each video at most (default: 600)")
+    parser.add_argument("--model", default="detector", metavar="NAME|FILE", help=OPTIONS["model"].help)
+    parser.add_argument("--provider", choices=PROVIDERS, default="auto", help=OPTIONS["provider"].help)
+    parser.add_argument("--threads", type=number(1, int), default=1, help=OPTIONS["threads"].help)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 if __name__ == "__main__":

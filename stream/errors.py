@@ -6,6 +6,7 @@ FacewitnessError
 │   ├── FileMissing (10), IsDirectory (11), EmptyFile (12), NotVideo (13), Truncated (14), NoVideoStream (15)
 │   ├── NoFaces (16), TooSmall (17), UnknownScheme (18)
 │   ├── Unreachable (19), Unauthorized (20), NotFound (21), Frozen (22), Ended (23), NoDevice (24)
+│   ├── TooLarge (25), TooSlow (26), Crashed (27)
 ├── ModelError (30)            weights missing, damaged or without a card
 ├── ProviderError (31)         the provider asked for is not the provider got
 ├── NoDisplay (32)
@@ -124,6 +125,24 @@ class NoDevice(SourceError):
 
     exit_code = 24
     permanent = False
+
+
+class TooLarge(SourceError):
+    """A file that needs more bytes, pixels or memory than it may have."""
+
+    exit_code = 25
+
+
+class TooSlow(SourceError):
+    """A file whose check took longer than it may."""
+
+    exit_code = 26
+
+
+class Crashed(SourceError):
+    """The process that decoded a file died of it."""
+
+    exit_code = 27
 
 
 class ModelError(FacewitnessError):
