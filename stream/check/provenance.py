@@ -15,11 +15,13 @@ LONGEST = 300  # characters of what is told
 def provenance_of(path: Path) -> Provenance:
     """What the file's manifest says; "not read" without the package, "absent" without a manifest."""
     try:
-        import c2pa  # type: ignore[import-not-found, unused-ignore]
+        import c2pa
     except ImportError:
         return Provenance()
     try:
-        with path.open("rb") as file, c2pa.Reader(_mime(path), file) as reader:
+        # A file must not make us ask the network for anything.
+        quiet = c2pa.Context.from_dict({"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
+        with path.open("rb") as file, c2pa.Reader(_mime(path), file, context=quiet) as reader:
             return judge(json.loads(reader.json()))
     except c2pa.C2paError as error:
         text = str(error)
@@ -33,7 +35,8 @@ def judge(store: dict[str, Any]) -> Provenance:
     """From the reader's manifest store to a status. Pure."""
     active = store.get("manifests", {}).get(store.get("active_manifest", ""), {})
     signer = active.get("signature_info", {}) or {}
-    maker = active.get("claim_generator") or "unknown software"
+    makers = active.get("claim_generator_info") or [{}]
+    maker = active.get("claim_generator") or makers[0].get("name") or "unknown software"
     by = f"signed by {signer.get('issuer') or signer.get('common_name') or 'nobody named'}, made with {maker}"
     if signer.get("time"):
         by += f", {signer['time']}"

@@ -54,7 +54,7 @@ def _why(error: cv2.error) -> str:
 def _heif(path: Path, name: str) -> Picture:
     """HEIC and AVIF, where their decoder is installed (pip install pillow-heif)."""
     try:
-        import pillow_heif  # type: ignore[import-not-found, unused-ignore]
+        import pillow_heif
     except ImportError:
         raise NotVideo(f"{name}: HEIC and AVIF need the package pillow-heif") from None
     try:
