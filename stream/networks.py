@@ -61,10 +61,11 @@ class NetworkPool:
         self._providers, self._threads = providers, threads
         self._batched = pays(providers) if batched is None else batched
         self._sizes = PictureSizes() if self._batched and pays(providers) else None
-        # On a CPU more pumps at work than cores gain nothing; a batch wants as many as there are.
+        # On a CPU many more pumps at work than cores gain nothing; a batch wants as many as there are. One
+        # more than cores, as of two at work one often waits for Python's lock, and its core would idle.
         alone = providers[0] == CPU and not self._batched
         room = max(int(cores()), 1)
-        self.turns = Turns(room if alone else math.inf, room)
+        self.turns = Turns(room + 1 if alone else math.inf, room)
         self._opening = threading.Lock()  # held while one is opened, so that it is opened once
         self._faces: FaceDetector | BatchedFaces | None = None
         self._open: dict[Path, tuple[Shared, str]] = {}  # with the file's hash

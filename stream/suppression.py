@@ -47,9 +47,10 @@ def suppress_contained(
 def _greedy(conflicts: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of N boxes, best first, stay: (N,) of a symmetric (N, N)."""
     alive = np.ones(len(conflicts), bool)
-    for i in range(len(conflicts)):
+    later = np.triu(conflicts, 1)
+    for i in np.flatnonzero(later.any(axis=1)):
         if alive[i]:
-            alive[i + 1 :] &= ~conflicts[i, i + 1 :]
+            alive &= ~later[i]
     return alive
 
 

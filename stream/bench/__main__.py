@@ -100,6 +100,7 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
         threads=given.threads,
         min_face=given.min_face,
         rate=given.rate,
+        sparing=given.sparing,
         batching=given.batching,
         deadline=given.deadline / 1000,
     )
@@ -186,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--faces", type=_counts, default="2", help="people in the clips, such as 1,2,5 (%(default)s)")
     add("--rate", type=float, metavar="FPS", help="analyse no more frames a second of each stream")
+    add("--sparing", action="store_true", help="key frames and second eye as rarely as on a full machine")
     add("--decoded", action="store_true", help="feed decoded frames: what is left without decoding")
     add("--batches", type=_counts, metavar="N,N,…", help="time every network at these batch sizes")
     add("--batching", choices=("auto", "on", "off"), default="auto", help="across streams (where it pays)")

@@ -21,6 +21,7 @@ from stream.bench.eyes import Eyes, Measured, Timed, ages_of
 from stream.bench.feeds import Decoded, Looped
 from stream.bench.gauges import Gauges
 from stream.errors import FacewitnessError
+from stream.governor import Rules
 from stream.judge import Judge, Policy
 from stream.memory import few_heaps
 from stream.networks import Networks, open_networks
@@ -52,6 +53,7 @@ class Plan:
     threads: int = 1
     min_face: int = 60
     rate: float | None = None  # frames a second of each stream that are analysed; None: all that come
+    sparing: bool = False  # key frames and second eye as rarely as the governor has them on a full machine
     batching: str = "auto"  # where it pays; or "on", "off"
     deadline: float = 0.0  # s that crops wait for company, where they are batched
 
@@ -75,7 +77,10 @@ class _Stream:
         self.reader, self.meter, self.eyes = reader, Timed(window), Eyes(plan.clip, window)
         policy = Policy(networks.detector.card.thresholds, cooldown=COOLDOWN)
         judge = Judge(policy, name, networks.label, name)
-        analysis = Analysis(networks.detector, Tracker(networks.faces), judge, self.meter)
+        tracker = Tracker(networks.faces)
+        analysis = Analysis(networks.detector, tracker, judge, self.meter)
+        if plan.sparing:
+            tracker.stretch, analysis.thrift = Rules().sparing, Rules().thrift
         health = Health(name, networks.provider, False, 0.0, None, 0, 0)
         self.pump = Pump(analysis, Dispatcher([]), [self.eyes], [self.eyes], self.meter, health)
         self.pump.turns, self.pump.rate = networks.turns, plan.rate

@@ -61,6 +61,7 @@ def row_of(plan: Plan, count: int, told: dict[str, Any], sending: dict[str, Any]
         "provider": told["provider"],
         "seconds": plan.seconds,
         "asked_fps": plan.rate or FPS,
+        "sparing": plan.sparing,
         "delivered_fps": round(sum(s["delivered"] for s in streams) / count / cost["wall_s"], 2),
         "analysed_fps": round(analysed / count / cost["wall_s"], 2),
         "dropped": sum(s["dropped"] for s in streams),
