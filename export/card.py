@@ -8,6 +8,7 @@ from models.crop import CropSpec
 
 CARD_KEY = "facewitness.card"  # in the ONNX file's metadata, JSON
 HEAD_KEY = "facewitness.head"  # the temporal head, an ONNX model of its own, base64
+MAP = "map"  # the encoder's output beside its features that export.maps adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class Still:
 
 
 @dataclass(frozen=True, slots=True)
+class MapScale:
+    """What is usual for each place of a class-activation map, over real faces (export.maps)."""
+
+    mean: tuple[tuple[float, ...], ...]  # h rows of w, in logits
+    spread: tuple[tuple[float, ...], ...]  # standard deviations, likewise
+    crops: int  # that they were taken over
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993), as far as a program needs it."""
 
@@ -65,6 +75,7 @@ class Card:
     thresholds: Thresholds
     second: SecondEye | None = None
     still: Still | None = None  # None: single pictures get no verdict
+    map: MapScale | None = None  # None: the file gives no maps, or nothing is known of what is usual
     training: dict[str, Any] = field(default_factory=dict)  # data with their terms, recipe, command
     validation: dict[str, Any] = field(default_factory=dict)  # figures by folder, with how they were got
     license: str = "MIT"
@@ -83,12 +94,20 @@ class Card:
             window, pairs = WindowSpec(**raw.pop("window")), Thresholds(**raw.pop("thresholds"))
             still = raw.pop("still", None)  # files from before 0.5 do not have it
             judge = _still(**still) if still else None
+            scale = raw.pop("map", None)
+            places = _scale(**scale) if scale else None
             second = raw.pop("second", None)  # files from before 0.2 do not have it
             eye = SecondEye(**second) if second else None
-            return Card(crop=spec, window=window, thresholds=pairs, second=eye, still=judge, **raw)
+            return Card(
+                crop=spec, window=window, thresholds=pairs, second=eye, still=judge, map=places, **raw
+            )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a detector's card: {error}") from error
 
 
 def _still(weights: list[float], bias: float, thresholds: dict[str, float]) -> Still:
     return Still(tuple(weights), bias, Thresholds(**thresholds))
+
+
+def _scale(mean: list[list[float]], spread: list[list[float]], crops: int) -> MapScale:
+    return MapScale(tuple(tuple(row) for row in mean), tuple(tuple(row) for row in spread), crops)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.binding import Run, runner
 from export.buckets import BUCKETS, WIDE, Cut, exact, in_runs, padded
-from export.card import CARD_KEY, HEAD_KEY, Card
+from export.card import CARD_KEY, HEAD_KEY, MAP, Card
 from export.engine import beside, serve
 from export.errors import ModelError
 from export.session import ACCELERATORS, CPU, open_session
@@ -39,6 +39,9 @@ class Detector:
         wide = self.provider in ACCELERATORS
         self.buckets: tuple[int, ...] = WIDE if wide else BUCKETS
         self._cut: Cut = padded if wide else exact
+        outputs = {output.name: output.shape for output in encoder.get_outputs()}
+        # h and w of its class-activation maps; None: it gives none (python -m export.maps).
+        self.grid: tuple[int, int] | None = tuple(outputs[MAP][1:]) if MAP in outputs else None
 
     def encode(
         self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
@@ -48,25 +51,48 @@ class Detector:
         closely: (N,), which crops the card's second eye looks at too; all of them if not told, and no matter
         where the card has none. N may be 0. Raises ValueError for any other shape.
         """
+        return self._looked(crops, closely, 1)[0]
+
+    def encode_with_map(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `encode`, and the first eye's class-activation maps (N, h, w), which cost next to nothing.
+
+        The mean of a map is the logit of `score_still`, positive for a fake (export.maps). Raises ModelError
+        where the file has none.
+        """
+        if self.grid is None:
+            card = self.card
+            raise ModelError(f"{card.name} {card.version} gives no maps: python -m export.maps adds them")
+        features, maps = self._looked(crops, closely, 2)
+        return features, maps
+
+    def _looked(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None, outputs: int
+    ) -> list[NDArray[np.float32]]:
+        """The first so many of the encoder's outputs."""
         size = self.card.crop.size
         if crops.ndim != 4 or crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
             raise ValueError(f"wanted crops (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
-        if self.card.second is None:
-            return self._run(crops, {})
+        if self.card.second is None and len(crops):
+            return self._run(crops, {}, outputs)
+        shapes = [(self.card.features,), self.grid or ()][:outputs]
+        found = [np.zeros((len(crops), *shape), np.float32) for shape in shapes]
         chosen = np.ones(len(crops), bool) if closely is None else closely
-        features = np.zeros((len(crops), self.card.features), np.float32)
         for look in (True, False):
-            features[chosen == look] = self._run(crops[chosen == look], {"closely": np.array(look)})
-        return features
+            if (chosen == look).any():
+                parts = self._run(crops[chosen == look], {"closely": np.array(look)}, outputs)
+                for whole, part in zip(found, parts, strict=True):
+                    whole[chosen == look] = part
+        return found
 
-    def _run(self, crops: NDArray[np.uint8], more: dict[str, NDArray]) -> NDArray[np.float32]:
-        if not len(crops):
-            return np.zeros((0, self.card.features), np.float32)
-
+    def _run(
+        self, crops: NDArray[np.uint8], more: dict[str, NDArray], outputs: int
+    ) -> list[NDArray[np.float32]]:
         def run(part: NDArray[np.uint8]) -> Sequence[NDArray]:
-            return self._encoder({"crops": to_input(part, self.card.crop), **more})[:1]
+            return self._encoder({"crops": to_input(part, self.card.crop), **more})[:outputs]
 
-        return in_runs(run, [crops], self._cut)[0]
+        return in_runs(run, [crops], self._cut)
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (B, T, D), weights (B, T) in 0..1, 0 = padding -> (B,) probability that the face is fake.

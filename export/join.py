@@ -3,7 +3,11 @@
 import onnx
 from onnx import TensorProto, compose, helper
 
+from export.card import MAP
+
 LOOK = "closely"  # the input that tells whether it looks, a single bool
+FIRST = "first"  # the first eye's own features, where there are two
+MAP_PREFIX = "map/"  # of the names of what export.maps adds
 _SCALAR: list[int] = []
 _JOINTS = ("second_eye", "both_eyes")  # the nodes that join adds
 
@@ -21,11 +25,11 @@ def join(first: bytes, second: bytes, width: int) -> bytes:
         list(inside.node), "looks", [], [_rows("identity", width)], list(inside.initializer)
     )
     for node in ours.graph.node:
-        node.output[:] = ["first" if name == "features" else name for name in node.output]
+        node.output[:] = [FIRST if name == "features" else name for name in node.output]
     look = helper.make_node(
         "If", [LOOK], ["second"], then_branch=then_branch, else_branch=_zeros(width), name=_JOINTS[0]
     )
-    both = helper.make_node("Concat", ["first", "second"], ["features"], axis=1, name=_JOINTS[1])
+    both = helper.make_node("Concat", [FIRST, "second"], ["features"], axis=1, name=_JOINTS[1])
     graph = helper.make_graph(
         [*ours.graph.node, look, both],
         "two_eyes",
@@ -45,9 +49,10 @@ def join(first: bytes, second: bytes, width: int) -> bytes:
 def part(model: onnx.ModelProto) -> tuple[bytes, ...]:
     """The eyes that `join` put together, each a model of its own again; a detector of one eye is that eye.
 
-    No metadata goes with them.
+    Neither metadata nor a map (export.maps) goes with them.
     """
-    graph = model.graph
+    graph = onnx.GraphProto.FromString(model.graph.SerializeToString())
+    without_map(graph)
     look = [node for node in graph.node if node.op_type == "If" and node.input[0] == LOOK]
     if not look:
         alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
@@ -56,8 +61,8 @@ def part(model: onnx.ModelProto) -> tuple[bytes, ...]:
     wide, more = _width(graph.output[0]), _width(inside.output[0])
     nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in graph.node if n.name not in _JOINTS]
     for node in nodes:
-        node.output[:] = ["features" if name == "first" else name for name in node.output]
-        node.input[:] = ["features" if name == "first" else name for name in node.input]
+        node.output[:] = ["features" if name == FIRST else name for name in node.output]
+        node.input[:] = ["features" if name == FIRST else name for name in node.input]
     crops = [value for value in graph.input if value.name != LOOK]
     eyes = (
         helper.make_graph(nodes, "first", crops, [_rows("features", wide - more)], list(graph.initializer)),
@@ -67,6 +72,15 @@ def part(model: onnx.ModelProto) -> tuple[bytes, ...]:
         helper.make_model(eye, opset_imports=model.opset_import, ir_version=model.ir_version) for eye in eyes
     )
     return tuple(eye.SerializeToString() for eye in made)
+
+
+def without_map(graph: onnx.GraphProto) -> None:
+    """Take out what export.maps added, in place. Harmless where there is nothing."""
+    for things in (graph.node, graph.initializer):
+        for thing in [each for each in things if each.name.startswith(MAP_PREFIX)]:
+            things.remove(thing)
+    for value in [each for each in graph.output if each.name == MAP]:
+        graph.output.remove(value)
 
 
 def _zeros(width: int) -> onnx.GraphProto:

@@ -142,6 +142,7 @@ def quantise(path: Path, crops: Path, out: Path, how: str) -> Card:
         told |= {"calibrated_on": f"{CALIBRATION} crops, percentile {PERCENTILE}", "scheme": "QDQ U8S8"}
     card = replace(
         card,
+        map=None,  # export.maps adds it anew
         training={**card.training, "weights": how},
         validation={**card.validation, how: told},
     )

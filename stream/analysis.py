@@ -3,22 +3,24 @@
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.card import Card
 from export.errors import ProviderError as WrongProvider
+from export.explain import moments, unusual
 from models.crop import crop_face
 from stream.errors import ProviderError
 from stream.governor import RISKY
 from stream.judge import Judge, headline
 from stream.meter import Meter
 from stream.quality import measure
-from stream.values import Alert, Frame, Quality, Result, Score, State, Track, TrackView
+from stream.values import Alert, Frame, Heat, Quality, Result, Score, State, Track, TrackView
 from stream.window import Pacer, Window
 
+NO_MAPS = "--explain: {} gives no maps (python -m export.maps adds them)"
 HISTORY = 10.0  # s of scores kept for the overlay's curve
 
 
@@ -38,6 +40,31 @@ class Scorer(Protocol):
         """Windows (B, T, D) and weights (B, T) to calibrated probabilities (B,)."""
 
 
+@runtime_checkable
+class Mapper(Protocol):
+    """A detector that may tell where in a crop it sees something; `export.detector.Detector` is one."""
+
+    @property
+    def card(self) -> Card:
+        """What the detector expects."""
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """h and w of its maps; None: its file gives none."""
+
+    def encode_with_map(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As a Scorer's `encode`, and class-activation maps (N, h, w)."""
+
+
+def mapper_of(detector: Scorer) -> Mapper | None:
+    """The detector, if it gives maps and its card tells what is usual in them."""
+    if isinstance(detector, Mapper) and detector.grid is not None and detector.card.map is not None:
+        return detector
+    return None
+
+
 class Follower(Protocol):
     """What the stair needs of a tracker; `stream.tracker.Tracker` is one."""
 
@@ -55,11 +82,14 @@ class _Memory:
     def __init__(self, card: Card) -> None:
         self.sampling, self.scoring = Pacer(card.window.rate), Pacer(1 / card.window.stride)
         self.window = Window(card.window.seconds, card.window.rate)
+        self.maps = Window(card.window.seconds, card.window.rate)
+        self.heat: Heat | None = None
         self.history: deque[tuple[float, float]] = deque(maxlen=int(HISTORY / card.window.stride + 1.5))
         self.crops = 0  # encoded so far
         self.state = State.UNCERTAIN
         self.quality: Quality | None = None
         self.score: Score | None = None
+        self.moments: tuple[tuple[float, float], ...] = ()
 
 
 class Analysis:
@@ -68,6 +98,7 @@ class Analysis:
     def __init__(self, detector: Scorer, tracker: Follower, judge: Judge, meter: Meter) -> None:
         """detector: may be shared between streams; tracker, judge and meter belong to this one."""
         self._detector, self._tracker, self._judge, self._meter = detector, tracker, judge, meter
+        self._mapper = mapper_of(detector)
         self._memories: dict[int, _Memory] = {}
         self.thrift = 1  # factor on the second eye's `every` for tracks that nothing speaks against
 
@@ -89,7 +120,11 @@ class Analysis:
         for track in tracks:
             memory = self._memories[track.id]
             memory.state, history = states[track.id], tuple(memory.history)
-            views.append(TrackView(track, states[track.id], memory.score, memory.quality, history))
+            views.append(
+                TrackView(
+                    track, memory.state, memory.score, memory.quality, history, memory.heat, memory.moments
+                )
+            )
         return Result(frame, headline(states.values()), tuple(views), alerts)
 
     def finish(self) -> tuple[Alert, ...]:
@@ -115,14 +150,28 @@ class Analysis:
             return
         with self._meter.stage("encode"):
             try:
-                features = self._detector.encode(np.stack(crops), self._closely(due))
+                features, heats = self._encoded(np.stack(crops), self._closely(due))
             except WrongProvider as error:  # an engine that was to take over cannot be had
                 raise ProviderError(str(error)) from None
         self._meter.counts["scored"] += len(crops)
-        for memory, feature in zip(due, features, strict=True):
+        for memory, feature, heat in zip(due, features, heats, strict=True):
             assert memory.quality is not None
             memory.window.add(frame.time, feature, memory.quality.weight)
             memory.crops += 1
+            if heat is not None:
+                memory.maps.add(frame.time, heat, memory.quality.weight)
+                memory.maps.forget(frame.time)
+                maps, weights = memory.maps.arrays()
+                memory.heat = Heat(np.average(maps, axis=0, weights=weights), spec.margin)
+
+    def _encoded(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], Sequence[NDArray[np.float32] | None]]:
+        """Features (N, D), and of each crop what is unusual in it (h, w) where the detector tells."""
+        if self._mapper is None or self._mapper.card.map is None:
+            return self._detector.encode(crops, closely), [None] * len(crops)
+        features, maps = self._mapper.encode_with_map(crops, closely)
+        return features, list(unusual(maps, self._mapper.card.map))
 
     def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
         """Which crops the second eye looks at: each so many-th of a track, its first among them.
@@ -153,9 +202,21 @@ class Analysis:
                 values = self._detector.score(
                     np.stack([f for f, _ in windows]), np.stack([w for _, w in windows])
                 )
-            for (track, memory), value in zip(members, values, strict=True):
+            for (track, memory), value, window in zip(members, values, windows, strict=True):
                 memory.score = Score(track, now, float(value), samples)
                 memory.history.append((now, float(value)))
+                memory.moments = self._moments(memory, *window) if memory.state in RISKY else ()
+
+    def _moments(
+        self, memory: _Memory, features: NDArray[np.float32], weights: NDArray[np.float32]
+    ) -> tuple[tuple[float, float], ...]:
+        """What each crop added to the score:
+
+        asked only under suspicion, for it is one more run of the head.
+        """
+        with self._meter.stage("explain"):
+            added = moments(self._detector.score, features, weights)
+        return tuple((time, float(each)) for time, each in zip(memory.window.times, added, strict=True))
 
     def _latest(self, track: int, now: float) -> Score:
         score = self._memories[track].score

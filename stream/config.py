@@ -28,6 +28,7 @@ class Settings:
     spool: str | None = None
     scores: str | None = None
     show: bool = False
+    explain: bool = False
     record: str | None = None
     push: str | None = None
     realtime: bool = False
@@ -133,6 +134,7 @@ OPTIONS: dict[str, Option] = {
     "show": Option("open a window", parse=bool),
     "record": Option("record the annotated picture", metavar="OUT.mp4"),
     "push": Option("send the annotated picture to rtmp://, rtsp://, srt://, udp://", metavar="URL"),
+    "explain": Option("show heat: where in a face the detector sees more than is usual there", parse=bool),
     "realtime": Option("play a file at its own pace", parse=bool),
     "duration": Option("stop after this many seconds of source time", number(0), metavar="S"),
     "retries": Option("give up after this many failed tries in a row (default: never)", number(0, int)),

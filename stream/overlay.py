@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stream.heat import legend, paint
 from stream.overlay_labels import SMALLEST_EM, banner, headline, health_line, label_forms, margin_of
 from stream.overlay_layout import gap_between, overlaps, place
 from stream.overlay_text import BLACK, STATE_COLOUR, Colour, Image
@@ -52,6 +53,8 @@ def draw(result: Result, health: Health) -> Image:
     if health.connected:
         owners = {plate.track: plate for plate in plates if plate.track is not None}
         for view in sorted(result.tracks, key=_gravity):
+            if health.explain and view.heat is not None and view.track.seen:
+                paint(picture, view.heat, view.track.box)
             _draw_track(picture, view, owners.get(view.track.id), em)
         if result.state is State.ALERT:
             edge = width - 1, height - 1
@@ -76,6 +79,8 @@ def plan(result: Result, health: Health) -> tuple[Plate, ...]:
     _add(plates, headline(result, health, width, em), "top", width, height, em)
     _add(plates, health_line(result, health, width, em), "bottom", width, height, em)
     if health.connected:
+        if health.explain and any(view.heat is not None for view in result.tracks):
+            _add(plates, legend(em), "right", width, height, em)
         _add_labels(plates, result, em)
     return tuple(plates)
 
@@ -113,20 +118,23 @@ def _has_area(box: Box) -> bool:
 
 
 def _add(plates: list[Plate], forms: Iterable[Image], where: str, width: int, height: int, em: int) -> None:
-    """Put the first form that fits at the top left, the bottom left or in the middle."""
+    """Put the first form that fits at the top left, the bottom left, a right corner or in the middle."""
     margin = margin_of(width, em)
     taken = np.array([plate.rect for plate in plates], np.float64).reshape(-1, 4)
     for tile in forms:
         h, w = tile.shape[:2]
-        x, y = {
-            "top": (margin, margin),
-            "bottom": (margin, height - margin - h),
-            "middle": ((width - w) // 2, (height - h) // 2),
+        right, low = width - margin - w, height - margin - h
+        places = {
+            "top": [(margin, margin)],
+            "bottom": [(margin, low)],
+            "right": [(right, low), (right, margin)],
+            "middle": [((width - w) // 2, (height - h) // 2)],
         }[where]
-        inside = x >= 0 and y >= 0 and x + w <= width and y + h <= height
-        if inside and not overlaps(np.array([[x, y, x + w, y + h]], np.float64), taken).any():
-            plates.append(Plate(x, y, tile))
-            return
+        for x, y in places:
+            inside = x >= 0 and y >= 0 and x + w <= width and y + h <= height
+            if inside and not overlaps(np.array([[x, y, x + w, y + h]], np.float64), taken).any():
+                plates.append(Plate(x, y, tile))
+                return
 
 
 def _draw_track(picture: Image, view: TrackView, label: Plate | None, em: int) -> None:

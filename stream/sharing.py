@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from export.binding import ACCELERATORS
 from export.buckets import WIDE, whole
 from export.card import Card
-from stream.analysis import Scorer
+from stream.analysis import Scorer, mapper_of
 from stream.batching import Arrays, Batcher, Run
 from stream.faces import FaceDetector
 from stream.nets import Floats, Net
@@ -19,7 +19,7 @@ class BatchedScorer:
 
     def __init__(self, detector: Scorer, deadline: float = 0.0) -> None:
         """deadline: s that a crop or a window may wait for company."""
-        self._detector = detector
+        self._detector, self._mapper = detector, mapper_of(detector)
         self._crops = Batcher(self._encode, name="the encoder", deadline=deadline)
         # The head runs on the CPU, where padding costs and new shapes do not.
         self._windows = Batcher(self._score, name="the head", deadline=deadline, cut=whole)
@@ -34,16 +34,35 @@ class BatchedScorer:
         self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """As the detector's own `encode`; waits for company. Raises BatcherClosedError too."""
+        return self._looked(crops, closely)[0]
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """h and w of the detector's maps; None: it gives none."""
+        return None if self._mapper is None else self._mapper.grid
+
+    def encode_with_map(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As the detector's own; waits for company. Raises BatcherClosedError too."""
+        features, maps = self._looked(crops, closely)
+        return features, maps
+
+    def _looked(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None
+    ) -> list[NDArray[np.float32]]:
+        """Features, and maps where the detector gives any."""
         chosen = np.ones(len(crops), bool) if closely is None else closely
         if self.card.second is None:
             chosen = np.ones(len(crops), bool)
-        features = np.zeros((len(crops), self.card.features), np.float32)
+        shapes = [(self.card.features,), *([self.grid] if self.grid else [])]
+        found = [np.zeros((len(crops), *shape), np.float32) for shape in shapes]
         looks = [look for look in (True, False) if (chosen == look).any()]
-        for look, (part,) in zip(
-            looks, self._crops([(look, (crops[chosen == look],)) for look in looks]), strict=True
-        ):
-            features[chosen == look] = part
-        return features
+        answers = self._crops([(look, (crops[chosen == look],)) for look in looks])
+        for look, parts in zip(looks, answers, strict=True):
+            for rows, part in zip(found, parts, strict=True):
+                rows[chosen == look] = part
+        return found
 
     def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """As the detector's own `score`; waits for company. Raises BatcherClosedError too."""
@@ -59,7 +78,10 @@ class BatchedScorer:
 
     def _encode(self, key: Hashable, arrays: Arrays) -> Sequence[NDArray]:
         (crops,) = arrays
-        return [self._detector.encode(crops, np.full(len(crops), key))]
+        looks = np.full(len(crops), key)
+        if self._mapper is not None:
+            return self._mapper.encode_with_map(crops, looks)
+        return [self._detector.encode(crops, looks)]
 
     def _score(self, key: Hashable, arrays: Arrays) -> Sequence[NDArray]:
         return [self._detector.score(*arrays)]

@@ -101,6 +101,14 @@ class Alert:
     wall_time: str  # ISO 8601 UTC when the event was made; "" where there is no clock (pure code)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """Where in a face the detector sees more than is usual there, over the window (export.maps)."""
+
+    values: NDArray[np.float32]  # (h, w), standard deviations above what is usual for the place
+    margin: float  # the side of the square that it covers, in parts of the box's longer side
+
+
 @dataclass(frozen=True, slots=True)
 class TrackView:
     """All that an overlay or a page shows of one track."""
@@ -110,6 +118,9 @@ class TrackView:
     score: Score | None
     quality: Quality | None  # of the last crop
     history: tuple[tuple[float, float], ...]  # (time s, score 0..1) of the last seconds, oldest first
+    heat: Heat | None = None  # None: the model gives no maps, or no crop was taken yet
+    # (time s, logit) of each crop of the window: what it added to the last score; while under suspicion only.
+    moments: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,7 @@ class Health:
     frames: int  # delivered by the source
     dropped: int  # of those, never analysed because a newer one was there
     note: str = ""  # e.g. "reconnecting in 4 s: connection refused"
+    explain: bool = False  # the overlay shows heat
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream.analysis import Analysis
+from stream.analysis import NO_MAPS, Analysis, mapper_of
 from stream.batching import BatcherClosedError
 from stream.config import Settings
-from stream.errors import FacewitnessError
+from stream.errors import ConfigError, FacewitnessError
 from stream.governor import Effort, Load
 from stream.judge import Judge, Policy
 from stream.meter import Meter
@@ -83,7 +83,11 @@ class WatchedStream:
         self._measured = (time.monotonic(), 0, 0, 0.0, 0.0)  # when, frames offered, analysed, busy s, ages s
         card = networks.detector.card
         limits = thresholds_of(card.thresholds, settings)
-        health = Health(self.label, networks.provider, not self.live, 0.0, None, 0, 0)
+        if settings.explain and mapper_of(networks.detector) is None:
+            raise ConfigError(NO_MAPS.format(networks.label))
+        health = Health(
+            self.label, networks.provider, not self.live, 0.0, None, 0, 0, explain=settings.explain
+        )
         with contextlib.ExitStack() as stack:
             seeing = [*observers, *self._score_log(stack, again)]
             outlets = [outlet]

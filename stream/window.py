@@ -56,6 +56,11 @@ class Window:
         while self._samples and self._samples[0][0] <= time - self._seconds:
             self._samples.popleft()
 
+    @property
+    def times(self) -> tuple[float, ...]:
+        """s of each crop, oldest first."""
+        return tuple(time for time, _, _ in self._samples)
+
     def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (T, D) and weights (T,), oldest first. Raises ValueError when it is empty."""
         _, features, weights = zip(*self._samples, strict=True)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def test_a_picture_is_judged_by_the_judge_of_pictures(portrait: np.ndarray):
         name: cv2.imdecode(np.frombuffer(data, np.uint8), 1).shape for name, data in result.pictures.items()
     }
     assert sizes["picture"] == portrait.shape
-    assert sizes["crop-1"] == (192, 192, 3)
+    assert sizes["crop-1"] == sizes["map-1"] == (192, 192, 3)
 
 
 def test_pictures_of_every_depth_and_kind_say_nearly_the_same(portrait: np.ndarray, tmp_path: Path):
@@ -142,7 +143,9 @@ def test_a_video_says_what_watch_says_of_it(clip: Path, tmp_path: Path):
     assert report.frames == 75
     assert shares == sorted(shares)
     assert all(0 <= share <= 1 for share in shares)
-    assert {"key-1", "crop-1"} == set(result.pictures)
+    assert {"key-1", "crop-1", "map-1"} == set(result.pictures)
+    quiet = check_file(clip, replace(OPTIONS, explain=False))
+    assert {"key-1", "crop-1"} == set(quiet.pictures)
 
 
 def test_an_animation_is_judged_in_time(tmp_path: Path):

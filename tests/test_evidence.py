@@ -63,7 +63,9 @@ def test_the_folder_of_an_alert(kept):
     }
     assert fixed <= names
     assert told["peak"]["crops"]
-    assert {crop["file"] for crop in told["peak"]["crops"]} <= names
+    assert {crop[kind] for crop in told["peak"]["crops"] for kind in ("file", "heat")} <= names
+    assert told["peak"]["window"]
+    assert all(set(each) == {"time", "logit"} for each in told["peak"]["window"])
     assert json.loads((folder / "event.json").read_text())["events"][0]["phase"] == "opened"
     assert json.loads((folder / "model.json").read_text())["card"]["name"]
     (face,) = json.loads((folder / "scores.json").read_text())["faces"].values()

@@ -28,12 +28,13 @@ from stream.check.moving import Box, judge_video
 from stream.check.order import Checked, CheckOptions
 from stream.check.provenance import provenance_of
 from stream.check.sniff import sniff
-from stream.check.still import judge_picture, read_picture
+from stream.check.still import heat_of, judge_picture, read_picture
 from stream.check.values import Failure, FileReport, Kind, ModelFacts, gravest
 from stream.config import Settings
 from stream.errors import EmptyFile, FacewitnessError, NoFaces, TooLarge
+from stream.heat import painted
 from stream.networks import NetworkPool, Networks
-from stream.values import State
+from stream.values import Heat, State
 
 # Started as `python -P -c BOOT`, as the readers are (stream.reader_child says why).
 BOOT = (
@@ -116,17 +117,20 @@ def _judged(path: Path, blank: FileReport, options: CheckOptions, tell: Callable
         size = f"{media.width}x{media.height}"
         raise TooLarge(f"{path.name}: {size} px, {options.limits.pixels} pixels are the most")
     if blank.kind is Kind.PICTURE:
-        return _picture(path, blank, networks, detector)
+        return _picture(path, blank, networks, detector, options.explain)
     return _video(path, blank, networks, options, tell)
 
 
-def _picture(path: Path, blank: FileReport, networks: Networks, detector: Detector) -> Checked:
+def _picture(path: Path, blank: FileReport, networks: Networks, detector: Detector, explain: bool) -> Checked:
     image = read_picture(path, path.name)
     faces = judge_picture(image, detector, networks.looker)
     height, width = image.shape[:2]
     pictures = {"picture": jpeg(image)}
     for face in faces:
-        pictures[f"crop-{face.face}"] = _crop(image, face.box, detector.card)
+        crop = _cut(image, face.box, detector.card)
+        pictures[f"crop-{face.face}"] = jpeg(crop)
+        if explain and face.fake is not None and (heat := heat_of(crop, detector)) is not None:
+            pictures[f"map-{face.face}"] = jpeg(painted(crop, heat))
     scored = [face for face in faces if face.fake is not None]
     report = replace(
         blank,
@@ -147,9 +151,12 @@ def _video(
     card, limit = networks.detector.card, options.limits.seconds
     length = min(blank.media.seconds or limit, limit)
 
-    def show(face: int, image: NDArray[np.uint8], box: Box) -> None:
+    def show(face: int, image: NDArray[np.uint8], box: Box, heat: Heat | None) -> None:
         pictures[f"key-{face}"] = jpeg(image)
-        pictures[f"crop-{face}"] = _crop(image, box, card)
+        crop = _cut(image, box, card)
+        pictures[f"crop-{face}"] = jpeg(crop)
+        if options.explain and heat is not None:
+            pictures[f"map-{face}"] = jpeg(painted(crop, heat))
 
     settings = Settings(str(path), name="check", model=options.model, duration=limit, alert=())
     notes, error = [], None
@@ -200,11 +207,11 @@ def jpeg(image: NDArray[np.uint8], wide: int = WIDE) -> bytes:
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
 
 
-def _crop(image: NDArray[np.uint8], box: Box, card: Card) -> bytes:
+def _cut(image: NDArray[np.uint8], box: Box, card: Card) -> NDArray[np.uint8]:
     try:
-        return jpeg(crop_face(image, np.array(box, np.float32), card.crop))
+        return crop_face(image, np.array(box, np.float32), card.crop)
     except ValueError:  # the box lies outside of the picture
-        return jpeg(np.zeros((card.crop.size, card.crop.size, 3), np.uint8))
+        return np.zeros((card.crop.size, card.crop.size, 3), np.uint8)
 
 
 def _named(line: str, path: Path) -> str:

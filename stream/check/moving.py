@@ -11,13 +11,14 @@ from stream.check.values import FaceReport, gravest
 from stream.config import Settings
 from stream.errors import Truncated
 from stream.networks import Networks
-from stream.values import Alert, Health, Result, State
+from stream.values import Alert, Health, Heat, Result, State
 from stream.watched import WatchedStream
 
 MOST = 32  # faces that are told of, those with the most scores first
 
 Box = tuple[float, float, float, float]
-Show = Callable[[int, NDArray[np.uint8], Box], None]  # face, picture (H, W, 3) BGR, its box: a key picture
+# A key picture: face, picture (H, W, 3) BGR, its box, its heat.
+Show = Callable[[int, NDArray[np.uint8], Box, Heat | None], None]
 
 
 class Nowhere:
@@ -35,6 +36,7 @@ class _Face:
     time: float = 0.0
     box: Box = (0.0, 0.0, 0.0, 0.0)
     reason: str = ""
+    moments: tuple[tuple[float, float], ...] = ()
 
 
 class Gatherer:
@@ -63,7 +65,8 @@ class Gatherer:
             if view.track.seen and (face.best < 0 or (fresh and value > face.best)):
                 x1, y1, x2, y2 = (float(v) for v in view.track.box)
                 face.best, face.time, face.box = value, result.frame.time, (x1, y1, x2, y2)
-                self._show(view.track.id, result.frame.image, face.box)
+                face.moments = view.moments or face.moments
+                self._show(view.track.id, result.frame.image, face.box, view.heat)
         self._progress(result.frame.time)
 
     def close(self) -> None:
@@ -87,6 +90,7 @@ def _report(number: int, face: _Face) -> FaceReport:
         size=max(face.box[2] - face.box[0], face.box[3] - face.box[1]),
         samples=tuple(face.samples),
         reason="" if values else face.reason or "not seen long enough",
+        moments=face.moments,
     )
 
 

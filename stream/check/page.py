@@ -1,27 +1,15 @@
 """The report as one page that needs nothing else: no script, no request; it prints as it looks."""
 
 import base64
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 
 from stream.check.order import Checked
-from stream.check.values import FaceReport, FileReport, Kind, sentence
-from stream.values import State
+from stream.check.plots import COLOURS, heat_scale, moments, timeline
+from stream.check.values import FaceReport, FileReport, sentence
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 640, 200, 36, 22  # px of the curve, and of its margins
-GAP = 1.5  # s without a score that interrupt a curve
-COLOURS = {
-    State.NO_FACE: "#5c6670",
-    State.UNCERTAIN: "#5c6670",
-    State.CLEAR: "#176b3a",
-    State.SUSPICIOUS: "#8a5a00",
-    State.ALERT: "#b3171d",
-}
-INKS = ("#1f5fa8", "#8a3ab9", "#00757a", "#7a4b00")  # of the faces' curves, with a dash pattern each
-DASHES = ("", "7 3", "2 3", "9 3 2 3")
 LIMITS = (
     "The score is the calibrated probability that the face is fake, for even odds of real and fake. Fakes "
     "are rarer than that among most people's files: read it as a rank.",
@@ -75,7 +63,14 @@ def _file(number: int, checked: Checked) -> str:
     if report.error is not None:
         pieces.append(f'<p class="error">{escape(report.error.line)}</p>')
     pieces += [f'<p class="note">{escape(note)}</p>' for note in report.notes]
-    pieces += [_pictures(checked), _timeline(report), _faces(report), _facts(report), "</article>"]
+    pieces += [
+        _pictures(checked),
+        timeline(report),
+        moments(report),
+        _faces(report),
+        _facts(report),
+        "</article>",
+    ]
     return "".join(pieces)
 
 
@@ -120,7 +115,9 @@ def _pictures(checked: Checked) -> str:
             if crop is not None
         )
         if images:
-            found.append(f'<figure class="crops">{images}<figcaption>Face {face.face}</figcaption></figure>')
+            scale = heat_scale() if f"map-{face.face}" in checked.pictures else ""
+            words = f"Face {face.face}{scale}"
+            found.append(f'<figure class="crops">{images}<figcaption>{words}</figcaption></figure>')
     return f'<div class="pictures">{"".join(found)}</div>'
 
 
@@ -142,48 +139,6 @@ def _framed(jpeg: bytes, faces: Sequence[FaceReport], report: FileReport, words:
         f'<image href="{_data(jpeg)}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
         f"{boxes}</svg><figcaption>{escape(words)}</figcaption></figure>"
     )
-
-
-def _timeline(report: FileReport) -> str:
-    """Score against time, a curve a face, the thresholds as lines."""
-    if report.kind is Kind.PICTURE or not any(face.samples for face in report.faces) or report.model is None:
-        return ""
-    end = max([report.analysed, *(t for face in report.faces for t, _ in face.samples), 1e-3])
-
-    def at(time: float, value: float) -> tuple[float, float]:
-        return LEFT + time / end * (WIDTH - LEFT - 8), 8 + (1 - value) * (HEIGHT - BOTTOM - 8)
-
-    marks = []
-    for value in (0.0, 0.5, 1.0):
-        (x1, y), (x2, _) = at(0, value), at(end, value)
-        marks.append(f'<line x1="{x1}" y1="{y}" x2="{x2}" y2="{y}" stroke="#d5dade"/>')
-        marks.append(f'<text x="{LEFT - 4}" y="{y + 4}" text-anchor="end">{value:.0%}</text>')
-    step = max(1, math.ceil(end / 10))
-    for second in range(0, math.ceil(end) + 1, step):
-        if second <= end:
-            x, y = at(second, 0)
-            marks.append(f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{second} s</text>')
-    levels = ((report.model.suspicious_on, State.SUSPICIOUS), (report.model.alert_on, State.ALERT))
-    for level, state in levels:
-        (x1, y), (x2, _) = at(0, level), at(end, level)
-        marks.append(f'<line x1="{x1}" y1="{y:.1f}" x2="{x2}" y2="{y:.1f}" stroke="{COLOURS[state]}"/>')
-    curves = "".join(_curve(number, face, at) for number, face in enumerate(report.faces))
-    legend = ", ".join(f"face {face.face}" for face in report.faces)
-    words = f"Score of {legend} against time; the lines are the thresholds of SUSPICIOUS and ALERT"
-    return (
-        f'<figure class="curve"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">'
-        f"{''.join(marks)}{curves}</svg><figcaption>{escape(words)}.</figcaption></figure>"
-    )
-
-
-def _curve(number: int, face: FaceReport, at: Callable[[float, float], tuple[float, float]]) -> str:
-    path, before = "", None
-    for time, value in face.samples:
-        x, y = at(time, value)
-        path += f"{'L' if before is not None and time - before <= GAP else 'M'}{x:.1f} {y:.1f}"
-        before = time
-    ink, dash = INKS[number % len(INKS)], DASHES[number % len(DASHES)]
-    return f'<path d="{path}" fill="none" stroke="{ink}" stroke-width="2" stroke-dasharray="{dash}"/>'
 
 
 def _faces(report: FileReport) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.detector import Detector
+from export.explain import unusual
 from models.crop import crop_face
 from stream.check.sniff import is_heif
 from stream.check.values import FaceReport
@@ -14,7 +15,7 @@ from stream.errors import NotVideo, TooSmall
 from stream.quality import measure
 from stream.sources import SMALLEST
 from stream.tracker import Looker
-from stream.values import State, Track
+from stream.values import Heat, State, Track
 
 MOST = 32  # faces that are judged, the largest first
 NO_JUDGE = "this model has no judge of still pictures"
@@ -87,6 +88,18 @@ def judge_picture(image: Picture, detector: Detector, looker: Looker) -> tuple[F
         _report(track, quality.size, scores.get(track.id), reason, detector)
         for track, quality, reason in zip(tracks, qualities, reasons, strict=True)
     )
+
+
+def heat_of(crop: Picture, detector: Detector) -> Heat | None:
+    """Where in a crop (S, S, 3) the judge of single pictures sees more than is usual; None:
+
+    it cannot tell.
+    """
+    scale = detector.card.map
+    if detector.grid is None or scale is None:
+        return None
+    raw = detector.encode_with_map(crop[None], np.zeros(1, bool))[1]
+    return Heat(unusual(raw, scale)[0], detector.card.crop.margin)
 
 
 def _report(track: Track, size: float, score: float | None, reason: str, detector: Detector) -> FaceReport:

@@ -42,6 +42,8 @@ class FaceReport:
     size: float  # px, the longer side of the box there
     samples: tuple[tuple[float, float], ...]  # (time s, score); one of a still picture
     reason: str = ""  # why nothing was scored
+    # (time s, logit): what each crop of the window at the key picture added to its score; videos only.
+    moments: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,8 @@ class FileReport:
 
 
 def _face(raw: dict[str, Any]) -> FaceReport:
-    samples = tuple((float(t), float(v)) for t, v in raw["samples"])
-    return FaceReport(**{**raw, "state": State(raw["state"]), "box": tuple(raw["box"]), "samples": samples})
+    pairs = {name: tuple((float(t), float(v)) for t, v in raw[name]) for name in ("samples", "moments")}
+    return FaceReport(**{**raw, "state": State(raw["state"]), "box": tuple(raw["box"]), **pairs})
 
 
 def _plain(value: Any) -> Any:

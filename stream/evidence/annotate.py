@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stream.evidence.job import Job, Note
 from stream.overlay import draw
+from stream.values import Heat
 from stream.views.video import VideoWriter
 
 CROPS = 8  # of the window that gave the highest score
@@ -27,27 +28,37 @@ class _Moment:
     number: int
     time: float  # s
     box: NDArray[np.float32]  # (4,) px of the frame
+    heat: Heat | None
 
 
 class Peak:
     """The highest score of the alert's face within the clip, and the moments of the window that gave it."""
 
-    def __init__(self, time: float | None, score: float | None, track: int, moments: list[_Moment]) -> None:
+    def __init__(
+        self,
+        time: float | None,
+        score: float | None,
+        track: int,
+        moments: list[_Moment],
+        added: tuple[tuple[float, float], ...] = (),
+    ) -> None:
         self._time, self._score, self._track = time, score, track
         self._moments = moments  # not yet cut, in the order of time
+        self._added = added  # (time s, logit): what each crop of the window added to the score
 
     def told(self) -> dict[str, Any]:
         """What the manifest says."""
         time = None if self._time is None else round(self._time, 3)
         score = None if self._score is None else round(self._score, 5)
-        return {"time": time, "score": score, "track": self._track, "crops": []}
+        added = [{"time": round(t, 3), "logit": round(v, 4)} for t, v in self._added]
+        return {"time": time, "score": score, "track": self._track, "crops": [], "window": added}
 
-    def due(self, time: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Numbers and boxes of the crops to cut from the picture of `time` s; pictures come in order."""
+    def due(self, time: float) -> Iterator[tuple[int, NDArray[np.float32], Heat | None]]:
+        """Number, box and heat of the crops to cut from the picture of `time` s; pictures come in order."""
         while self._moments and self._moments[0].time <= time + _SAME:
             moment = self._moments.pop(0)
             if moment.time >= time - NEAR:
-                yield moment.number, moment.box
+                yield moment.number, moment.box, moment.heat
 
 
 def peak_of(job: Job) -> Peak:
@@ -58,7 +69,7 @@ def peak_of(job: Job) -> Peak:
         return Peak(None, None, track, [])
     value, time = max(scored, key=lambda each: (each[0], -each[1]))
     seen = [
-        (note.time, view.track.box)
+        (note.time, view.track.box, view.heat)
         for note in job.notes
         if time - job.facts.window <= note.time <= time and not note.result.frame.corrupt
         for view in note.result.tracks
@@ -66,7 +77,16 @@ def peak_of(job: Job) -> Peak:
     ]
     places = np.unique(np.linspace(0, len(seen) - 1, min(CROPS, len(seen))).round().astype(int))
     moments = [_Moment(n, *seen[i]) for n, i in enumerate(places, 1)] if seen else []
-    return Peak(time, value, track, moments)
+    return Peak(time, value, track, moments, _added(job, track, time))
+
+
+def _added(job: Job, track: int, time: float) -> tuple[tuple[float, float], ...]:
+    """What each crop added to the score of `time` s; that of a later one where it was not asked then."""
+    for note in job.notes:
+        for view in note.result.tracks:
+            if view.track.id == track and note.time >= time and view.moments:
+                return view.moments
+    return ()
 
 
 def note_at(notes: Sequence[Note], time: float) -> Note | None:

@@ -19,6 +19,8 @@ from stream.evidence.annotate import Annotated, Peak, note_at, peak_of
 from stream.evidence.clip import Clip, chosen, pictures_of, remux
 from stream.evidence.curve import curve_data, draw_curve
 from stream.evidence.job import Job
+from stream.heat import painted
+from stream.values import Heat
 
 
 def main() -> None:
@@ -79,16 +81,26 @@ def _seen(job: Job, clip: Clip, peak: Peak, folder: Path, told: dict[str, Any]) 
     try:
         for time, image in pictures_of(clip):
             annotated.add(image, time, note_at(job.notes, time))
-            for number, box in peak.due(time):
-                name = f"crops/{number}.png"
+            for number, box, heat in peak.due(time):
                 (folder / "crops").mkdir(exist_ok=True)
-                write_picture(folder / name, crop_face(image, box, job.facts.crop))
-                crops.append({"file": name, "time": round(time, 3)})
+                crops.append({**_crop(folder, number, image, box, heat, job), "time": round(time, 3)})
     finally:
         if annotated.count:
             (folder / "annotated.mp4").write_bytes(annotated.finish())
         told["clip"]["pictures"] = annotated.count
         told["peak"]["crops"] = crops
+
+
+def _crop(
+    folder: Path, number: int, image: Any, box: Any, heat: Heat | None, job: Job
+) -> dict[str, str | float]:
+    """Cut one crop, and paint its heat map beside it where there is one. Returns their names."""
+    crop, name = crop_face(image, box, job.facts.crop), f"crops/{number}.png"
+    write_picture(folder / name, crop)
+    if heat is None:
+        return {"file": name}
+    write_picture(folder / f"crops/{number}-heat.png", painted(crop, heat))
+    return {"file": name, "heat": f"crops/{number}-heat.png"}
 
 
 def write_picture(path: Path, image: Any) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream import logs
+from stream.analysis import NO_MAPS, mapper_of
 from stream.errors import ConfigError
 from stream.memory import few_heaps
 from stream.networks import open_networks
@@ -51,10 +52,12 @@ def relay(settings: RelaySettings) -> int:
     if settings.push:
         Push(settings.push.replace("{name}", "name")).close()  # better told now than with the first stream
     networks = open_networks(settings.model, choose(settings.provider), settings.threads, settings.min_face)
+    if settings.explain and mapper_of(networks.detector) is None:
+        raise ConfigError(NO_MAPS.format(networks.label))
     hub = Hub()
     sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.alert]
     with contextlib.closing(Dispatcher([*sinks, HubSink(hub)])) as dispatcher:
-        analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate)
+        analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate, settings.explain)
         bounds = Bounds(publishers=settings.max_streams, viewers=settings.max_viewers)
         registry = Registry(hub, Limits(bounds), ice, analysis, _pusher(settings.push))
         gc.freeze()  # what stays for ever need not be gone through each time a stream ends

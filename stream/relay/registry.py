@@ -54,6 +54,7 @@ class Analysis:
     dispatcher: Dispatcher
     cooldown: float  # s
     rate: float | None = None  # frames a second at most
+    explain: bool = False  # heat is shown
 
 
 class Registry:
@@ -87,8 +88,8 @@ class Registry:
     def open(self, name: str, source: str) -> Channel:
         """A new channel that is analysed here, once `begin` is called. The name must be free."""
         assert self._analysis is not None
-        networks = self._analysis.networks
-        health = Health(source, networks.provider, False, 0.0, None, 0, 0)
+        networks, explain = self._analysis.networks, self._analysis.explain
+        health = Health(source, networks.provider, False, 0.0, None, 0, 0, explain=explain)
         channel = Channel(name, health, networks.label, self.hub)
         self.add(channel)
         return channel

@@ -13,6 +13,7 @@ _SHARED = (
     "provider",
     "threads",
     "min_face",
+    "explain",
     "alert",
     "webhook_secret_file",
     "spool",
@@ -42,6 +43,7 @@ class RelaySettings:
     max_streams: int = 8
     max_viewers: int = 64
     analysis_rate: float | None = None  # frames a second
+    explain: bool = False
     push: str | None = None
     model: str = "detector"
     provider: str = "auto"
