@@ -160,7 +160,7 @@ def live_digest() -> str:
 def _length(path: Path) -> float:
     """The length of a video in s; 0 where it does not say."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             return (container.duration or 0) / av.time_base
     except (av.FFmpegError, OSError):
         return 0.0

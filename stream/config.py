@@ -57,6 +57,7 @@ class Settings:
     cert: str | None = None
     key: str | None = None
     plain_http: bool = False
+    no_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,7 @@ OPTIONS: dict[str, Option] = {
     "cert": Option("certificate chain that makes the page HTTPS, PEM", metavar="FILE"),
     "key": Option("the certificate's private key, PEM", metavar="FILE"),
     "plain_http": Option("no TLS beyond loopback: a proxy in front speaks it", parse=bool),
+    "no_check": Option("no checking of uploaded files on the page", parse=bool),
 }
 
 

@@ -75,7 +75,7 @@ def duration(source: str) -> float | None:
     from stream.sources.file import local_path
 
     try:
-        with av.open(f"file:{local_path(source)}") as container:
+        with av.open(f"file:{local_path(source)}", metadata_errors="replace") as container:
             return None if container.duration is None else container.duration / av.time_base
     except (av.FFmpegError, OSError, ValueError):
         return None  # reading it raises the proper error

@@ -42,7 +42,10 @@ class _Markup(HTMLParser):
             self.forbidden.append("<script> with text")
 
 
-@pytest.mark.parametrize("name", ["index.html", "call.html"])
+PAGES = ("index.html", "call.html", "check.html")
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_markup_needs_nothing_inline_and_nobody_else(name: str) -> None:
     markup = _Markup()
     markup.feed((PAGE / name).read_text("utf-8"))
@@ -53,13 +56,13 @@ def test_the_markup_needs_nothing_inline_and_nobody_else(name: str) -> None:
         if link.startswith("/assets/"):
             assert (PAGE / link.removeprefix("/assets/")).is_file(), link
         else:
-            assert link in ("/", "/call") or link.lstrip("#") in markup.ids, link
+            assert link in ("/", "/call", "/check") or link.lstrip("#") in markup.ids, link
 
 
 def test_scripts_import_only_each_other_and_use_only_ids_that_exist() -> None:
     scripts = sorted(PAGE.glob("*.js"))
     assert scripts
-    pages = "".join((PAGE / name).read_text("utf-8") for name in ("index.html", "call.html"))
+    pages = "".join((PAGE / name).read_text("utf-8") for name in PAGES)
     ids = set(re.findall(r'\bid="([^"]+)"', pages))
     for path in scripts:
         text = path.read_text("utf-8")

@@ -54,6 +54,14 @@ def test_reads_every_frame_in_order(clip: Path) -> None:
     assert all(f.captured <= g.captured for f, g in itertools.pairwise(frames))
 
 
+def test_words_in_a_strange_encoding_are_no_obstacle(clip: Path, tmp_path: Path) -> None:
+    data = clip.read_bytes()
+    assert b"Lavf" in data  # the tag that names the writing software
+    (tmp_path / "strange.mp4").write_bytes(data.replace(b"Lavf", b"\xb1\xffvf"))
+    assert len(read(tmp_path / "strange.mp4")) == 60
+    assert duration(str(tmp_path / "strange.mp4")) == pytest.approx(2.0, abs=0.1)
+
+
 def test_reading_twice_gives_the_same_bytes(clip: Path) -> None:
     for one, two in zip(read(clip), read(f"file:{clip}"), strict=True):
         assert one.time == two.time

@@ -57,6 +57,8 @@ def main(order: dict[str, Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.CRITICAL)
     options, path = CheckOptions.from_json(order["options"]), Path(order["file"])
+    if options.nice and hasattr(os, "nice"):
+        os.nice(options.nice)
 
     def tell(share: float) -> None:
         with contextlib.suppress(OSError):
@@ -193,7 +195,13 @@ def _model(card: Card, networks: Networks, kind: Kind) -> ModelFacts:
     if kind is Kind.PICTURE and card.still is not None:
         limits = card.still.thresholds
     return ModelFacts(
-        card.name, card.version, networks.sha256, limits.suspicious_on, limits.alert_on, card.license
+        card.name,
+        card.version,
+        networks.sha256,
+        limits.suspicious_on,
+        limits.alert_on,
+        card.license,
+        card.crop.margin,
     )
 
 

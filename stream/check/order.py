@@ -20,6 +20,7 @@ class CheckOptions:
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
     explain: bool = True  # a heat map of each face, where the model can
+    nice: int = 0  # of the process apart: how far it gives way to others
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -71,6 +71,7 @@ class ModelFacts:
     suspicious_on: float
     alert_on: float
     license: str = ""
+    margin: float = 1.0  # the side of a face's crop, in parts of the box's longer side
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from stream.panel.jobs import Jobs
+from stream.panel.routes import add_checks
 from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
 from stream.relay.doorway import SECURITY, error
@@ -35,11 +37,15 @@ _ORIGINS = web.AppKey("origins", frozenset)  # of other sites that may ask
 
 
 def make_app(
-    registry: Registry, access: Access, hosts: Collection[str] = (), origins: Collection[str] = ()
+    registry: Registry,
+    access: Access,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+    jobs: Jobs | None = None,
 ) -> web.Application:
     """The application. hosts: names that it answers to, none for any; against DNS rebinding.
 
-    origins: other sites whose scripts may use it (CORS); none by default.
+    origins: other sites whose scripts may use it (CORS); none by default. jobs: checks files for its page.
     """
     app = web.Application(middlewares=[_guard], client_max_size=requests.LONGEST)
     app.on_response_prepare.append(_protect)
@@ -58,7 +64,11 @@ def make_app(
     app.router.add_get("/api/ice", _for(_ice, Role.WATCH, Role.PUBLISH))
     app.router.add_delete(f"/api/streams/{NAME}", _for(_end, Role.ADMIN))
     app.router.add_get("/healthz", _healthy)
-    for path, file in (("/", "index.html"), ("/call", "call.html")):
+    pages = [("/", "index.html"), ("/call", "call.html")]
+    if jobs is not None:
+        add_checks(app, jobs)
+        pages.append(("/check", "check.html"))
+    for path, file in pages:
         app.router.add_get(path, _file(file))
     app.router.add_get("/assets/{file:[A-Za-z0-9._-]{1,64}}", _asset)
     return app

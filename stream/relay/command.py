@@ -15,6 +15,7 @@ from stream.analysis import NO_MAPS, mapper_of
 from stream.errors import ConfigError
 from stream.memory import few_heaps
 from stream.networks import open_networks
+from stream.panel.jobs import make_jobs
 from stream.providers import choose
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
@@ -69,7 +70,8 @@ async def _serve(
     settings: RelaySettings, registry: Registry, access: Access, tls: ssl.SSLContext | None
 ) -> int:
     hosts = hosts_of(settings.host, settings.server_name)
-    app = make_app(registry, access, hosts, settings.allow_origin)
+    jobs = None if settings.no_check else make_jobs(settings.model, settings.provider, settings.threads)
+    app = make_app(registry, access, hosts, settings.allow_origin, jobs)
     stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for ending in (signal.SIGINT, signal.SIGTERM):
         _on_signal(ending, stop)

@@ -26,8 +26,8 @@ BACKLOG = 128
 
 SECURITY = {
     "Content-Security-Policy": (
-        "default-src 'self'; media-src 'self' blob: mediastream:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        "default-src 'self'; img-src 'self' blob:; media-src 'self' blob: mediastream:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

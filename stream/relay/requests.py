@@ -30,6 +30,12 @@ def address_of(request: web.Request) -> str | None:
     return request.remote
 
 
+def who(request: web.Request) -> str:
+    """The user who is logged in; "" for nobody in particular: no log-in is asked for, or a token was sent."""
+    user = request.get("user")
+    return user.name if user is not None else ""
+
+
 def need(request: web.Request, *roles: Role) -> None:
     """Let only those in who may act in one of the roles. Raises RequestError 401."""
     access, header = request.app[ACCESS], request.headers.get("Authorization")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from stream.config import Settings
+from stream.panel.jobs import Jobs, make_jobs
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
 from stream.relay.channel import Channel
@@ -34,7 +35,8 @@ def serve(settings: Settings) -> "Page":
     assert settings.serve is not None
     access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file})
     tls = tls_of(settings.serve[0], settings.cert, settings.key, settings.plain_http)
-    page = Page(settings.serve, access, tls)
+    jobs = None if settings.no_check else make_jobs(settings.model, settings.provider, settings.threads)
+    page = Page(settings.serve, access, tls, jobs)
     print(f"facewitness: {page.url}", file=sys.stderr, flush=True)
     return page
 
@@ -42,11 +44,20 @@ def serve(settings: Settings) -> "Page":
 class Page:
     """Shows what pumps of this process see; never makes one wait."""
 
-    def __init__(self, address: tuple[str, int], access: Access, tls: ssl.SSLContext | None = None) -> None:
-        """address: host and port, 0 for any. Raises OutputError where the port cannot be had."""
+    def __init__(
+        self,
+        address: tuple[str, int],
+        access: Access,
+        tls: ssl.SSLContext | None = None,
+        jobs: Jobs | None = None,
+    ) -> None:
+        """address: host and port, 0 for any. jobs: checks files, and is closed with the page.
+
+        Raises OutputError where the port cannot be had.
+        """
         self.hub = Hub()
         self.url = ""
-        self._address, self._access, self._tls = address, access, tls
+        self._address, self._access, self._tls, self._jobs = address, access, tls, jobs
         self._registry: Registry | None = None
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,7 +110,7 @@ class Page:
     async def _serve(self, started: Future[None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         registry = self._registry = Registry(self.hub, Limits(), IceServers(), None)
-        app = make_app(registry, self._access, hosts_of(self._address[0], ()))
+        app = make_app(registry, self._access, hosts_of(self._address[0], ()), jobs=self._jobs)
         async with serving(app, *self._address, self._tls) as url:
             self.url = url
             registry.start()

@@ -14,6 +14,7 @@ _SHARED = (
     "threads",
     "min_face",
     "explain",
+    "no_check",
     "alert",
     "webhook_secret_file",
     "spool",
@@ -44,6 +45,7 @@ class RelaySettings:
     max_viewers: int = 64
     analysis_rate: float | None = None  # frames a second
     explain: bool = False
+    no_check: bool = False
     push: str | None = None
     model: str = "detector"
     provider: str = "auto"

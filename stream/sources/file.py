@@ -73,7 +73,7 @@ def _open(path: str, name: str) -> av.container.InputContainer:
         with av.logging.Capture() as lines, open(path, "rb") as file:
             head = file.read(12)
             # The prefix keeps FFmpeg from reading a colon in the name as a protocol.
-            container = av.open(f"file:{path}")
+            container = av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:
         if head[4:8] == b"ftyp" and any("moov atom not found" in text for _, _, text in lines):
             raise Truncated(

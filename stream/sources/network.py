@@ -72,7 +72,9 @@ def _open(url: str, name: str, options: SourceOptions) -> InputContainer:
     begin = time.monotonic()
     try:
         with av.logging.Capture():  # what it says is in the error
-            return av.open(address, options=_settings(scheme, options), timeout=timeout)
+            settings = _settings(scheme, options)
+            # What a server says of itself may be in any encoding.
+            return av.open(address, options=settings, timeout=timeout, metadata_errors="replace")
     except av.FFmpegError as error:
         if time.monotonic() - begin >= options.open_timeout:  # FFmpeg then gives whatever reason
             raise Unreachable(f"{name}: no answer within {options.open_timeout:g} s") from None
