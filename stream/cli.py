@@ -1,4 +1,4 @@
-"""The command line: `facewitness watch SOURCE…`, `check FILE…`, `relay`, `verify`, `models`, `doctor`."""
+"""The command line: `facewitness watch SOURCE…`, `check FILE…`, `relay`, `verify`, `history` and the rest."""
 
 import argparse
 import signal
@@ -10,6 +10,7 @@ from pathlib import Path
 from stream.config import OPTIONS, PROVIDERS, add_flags, add_options, number
 from stream.errors import FacewitnessError
 from stream.relay.settings import RELAY_OPTIONS, RelaySettings, relay_settings
+from stream.values import State
 from stream.watch import watch
 
 
@@ -35,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from stream.check.command import check
 
             return check(**flags)
+        if command == "history":
+            from stream.history.command import history
+
+            return history(**flags)
         if command == "relay":
             from stream.relay.command import relay
 
@@ -82,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     verifying.add_argument(
         "--head", metavar="HASH", help="a head that was told earlier: it must be in the chain"
     )
+    _add_history(
+        commands.add_parser("history", help="list, export or forget checks and alerts that were kept")
+    )
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     doctor = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     doctor.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
@@ -103,6 +111,27 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help=OPTIONS["provider"].help)
     parser.add_argument("--threads", type=number(1, int), default=1, help=OPTIONS["threads"].help)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+_DATABASE = "file, or mysql://USER:PASSWORD@HOST/NAME (default: the user's own file)"
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "WHEN is 2026-11-27, 2026-11-27T16:50 or 7d (ago; m, h, d, w)."
+    parser.add_argument("--db", metavar="URL", help=_DATABASE)
+    parser.add_argument("--since", metavar="WHEN", help="from then on")
+    parser.add_argument("--until", metavar="WHEN", help="before then")
+    parser.add_argument("--text", default="", metavar="TEXT", help="part of the file's or stream's name")
+    parser.add_argument("--verdict", choices=[state.value for state in State], help="with this verdict only")
+    parser.add_argument("--kind", choices=("check", "alert"), help="of this kind only")
+    parser.add_argument("--by", metavar="USER", help="checks that this user asked for")
+    parser.add_argument("--limit", type=number(1, int), metavar="N", help="the newest N (a list: 50)")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--json", dest="json_lines", action="store_true", help="a line of JSON an entry, with all facts"
+    )
+    ways.add_argument("--csv", dest="csv_rows", action="store_true", help="a row an entry")
+    ways.add_argument("--forget", type=number(0), metavar="DAYS", help="delete what is older")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,9 @@ OPTIONS: dict[str, Option] = {
     "provider": Option("what onnxruntime runs on; 'auto' says what it chose", choices=PROVIDERS),
     "threads": Option("threads of each network", number(1, int)),
     "min_face": Option("smallest face looked for, px", number(20, int), metavar="PX"),
-    "alert": Option("where alerts go: console, jsonl:PATH, https://…; repeatable", many=True, metavar="SINK"),
+    "alert": Option(
+        "where alerts go: console, jsonl:PATH, history:DB, https://…; repeatable", many=True, metavar="SINK"
+    ),
     "webhook_secret_file": Option("file with the secret that signs webhooks (HMAC-SHA256)", metavar="FILE"),
     "spool": Option("directory where undelivered webhooks wait on disk", metavar="DIR"),
     "scores": Option("write every score as a JSON line; - is stdout", metavar="PATH"),

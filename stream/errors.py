@@ -10,7 +10,7 @@ FacewitnessError
 ├── ModelError (30)            weights missing, damaged or without a card
 ├── ProviderError (31)         the provider asked for is not the provider got
 ├── NoDisplay (32)
-└── OutputError (33)           a recording, a push or an alert file that cannot be opened
+└── OutputError (33)           a recording, a push, an alert file or a database that cannot be opened
 """
 
 
@@ -164,6 +164,10 @@ class NoDisplay(FacewitnessError):
 
 
 class OutputError(FacewitnessError):
-    """A recording, a push or an alert file cannot be opened."""
+    """A recording, a push, an alert file or a database cannot be opened or written."""
 
     exit_code = 33
+
+
+class Refused(OutputError):
+    """The database works, but does not take this value, and would not take it later."""

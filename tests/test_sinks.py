@@ -76,7 +76,7 @@ def test_json_holds_every_field_of_the_schema():
 
 @pytest.mark.parametrize("spec", ["mqtt://user:hunter2@broker/x", "consol", "", ":"])
 def test_unknown_sink_names_the_known_ones(spec, tmp_path):
-    with pytest.raises(ConfigError, match="console, http, https, jsonl") as caught:
+    with pytest.raises(ConfigError, match="console, history, http, https, jsonl") as caught:
         open_sink(spec, SinkOptions(spool_dir=tmp_path))
     assert "hunter2" not in str(caught.value)
 
