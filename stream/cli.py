@@ -1,4 +1,4 @@
-"""The command line: `facewitness watch SOURCE…`, `check FILE…`, `relay`, `verify`, `history` and the rest."""
+"""The command line: `facewitness watch SOURCE…`, `check FILE…`, `relay`, `verify`, `users` and the rest."""
 
 import argparse
 import signal
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stream.config import OPTIONS, PROVIDERS, add_flags, add_options, number
 from stream.errors import FacewitnessError
+from stream.relay.access import Role
 from stream.relay.settings import RELAY_OPTIONS, RelaySettings, relay_settings
 from stream.values import State
 from stream.watch import watch
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from stream.history.command import history
 
             return history(**flags)
+        if command == "users":
+            from stream.accounts.command import users
+
+            return users(**flags)
         if command == "relay":
             from stream.relay.command import relay
 
@@ -90,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_history(
         commands.add_parser("history", help="list, export or forget checks and alerts that were kept")
     )
+    _add_users(commands.add_parser("users", help="who may log in"))
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     doctor = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     doctor.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
@@ -132,6 +138,29 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     )
     ways.add_argument("--csv", dest="csv_rows", action="store_true", help="a row an entry")
     ways.add_argument("--forget", type=number(0), metavar="DAYS", help="delete what is older")
+
+
+def _add_users(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, what in (
+        ("add", "a new user; the password is asked for twice"),
+        ("list", "users, their roles and how many sessions they have"),
+        ("remove", "away with a user and the sessions"),
+        ("password", "another password for a user, whose sessions end"),
+        ("logout", "end all sessions of a user"),
+    ):
+        each = actions.add_parser(action, help=what, description=what)
+        each.add_argument("--db", metavar="URL", help=_DATABASE)
+        if action != "list":
+            each.add_argument("name", metavar="NAME")
+        if action == "add":
+            each.add_argument(
+                "--role", required=True, choices=[role.value for role in Role], help="admin may do everything"
+            )
+        if action in ("add", "password"):
+            each.add_argument(
+                "--password-file", dest="file", metavar="FILE", help="the password is its one line"
+            )
 
 
 if __name__ == "__main__":

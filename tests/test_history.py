@@ -620,7 +620,7 @@ def until(condition, seconds=20.0) -> None:
 
 
 def test_nobody_waits_and_nothing_is_lost_within_the_bound(caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "stream")
     kept = Flaky()
     recorder = Recorder(kept, quick(), most=100)
     begin = time.perf_counter()

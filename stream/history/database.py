@@ -89,9 +89,9 @@ class Database:
             sa.event.listen(engine, "begin", _begin)
             return engine
         try:
-            return sa.create_engine(
-                where, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, **pool
-            )
+            # What is read must be fresh, not locked: then two writers lock nothing but their own rows.
+            pool |= {"pool_pre_ping": True, "pool_recycle": 1800, "isolation_level": "READ COMMITTED"}
+            return sa.create_engine(where, hide_parameters=True, **pool)
         except ModuleNotFoundError:
             raise ConfigError("MySQL needs one more package: pip install 'facewitness[mysql]'") from None
 
