@@ -58,6 +58,13 @@ class Settings:
     key: str | None = None
     plain_http: bool = False
     no_check: bool = False
+    history: str | None = None  # URL of a database; "": the default one
+    login: bool = False
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Where alerts go."""
+        return self.alert if self.history is None else (*self.alert, f"history:{self.history}".rstrip(":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,12 @@ OPTIONS: dict[str, Option] = {
     "cert": Option("certificate chain that makes the page HTTPS, PEM", metavar="FILE"),
     "key": Option("the certificate's private key, PEM", metavar="FILE"),
     "plain_http": Option("no TLS beyond loopback: a proxy in front speaks it", parse=bool),
+    "history": Option(
+        "keep checks and alerts in a database: a path or mysql://… (alone: one in the user's state)",
+        metavar="URL",
+        const="",
+    ),
+    "login": Option("the page asks for a user and a password (facewitness users add)", parse=bool),
     "no_check": Option("no checking of uploaded files on the page", parse=bool),
 }
 

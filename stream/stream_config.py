@@ -29,7 +29,7 @@ from stream.sources import display_name
 MOST = 256  # streams of one process
 PROCESS = (
     frozenset(("provider", "threads", "duration", "quiet", "log", "meter"))
-    | frozenset(("serve", "watch_token_file", "cert", "key", "plain_http"))
+    | frozenset(("serve", "watch_token_file", "cert", "key", "plain_http", "no_check", "history", "login"))
     | frozenset(("evidence", "evidence_key", "evidence_quota", "evidence_days"))
 )
 IN_PLACE = frozenset(("priority", "analysis_rate"))  # a running stream takes these up as they are

@@ -168,7 +168,7 @@ class Streams:
             ready = []
             for settings in wanted:
                 try:
-                    outlet = self._sinks.outlet(settings.alert, sink_options(settings))
+                    outlet = self._sinks.outlet(settings.sinks, sink_options(settings))
                 except FacewitnessError as error:
                     raise type(error)(f"{settings.name}: {error}") from None
                 stack.callback(outlet.close)

@@ -61,7 +61,7 @@ def _watch_one(settings: Settings, pool: NetworkPool) -> int:
         stack.callback(pool.close)
         sinks = SinkPool()
         stack.callback(sinks.close)
-        outlet = sinks.outlet(settings.alert, sink_options(settings))
+        outlet = sinks.outlet(settings.sinks, sink_options(settings))
         evidence = _evidence(settings, stack)
         page = _page(settings, stack)
         line = _status_line(settings)

@@ -42,7 +42,7 @@ class _Markup(HTMLParser):
             self.forbidden.append("<script> with text")
 
 
-PAGES = ("index.html", "call.html", "check.html")
+PAGES = ("index.html", "call.html", "check.html", "history.html", "login.html")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -56,7 +56,7 @@ def test_the_markup_needs_nothing_inline_and_nobody_else(name: str) -> None:
         if link.startswith("/assets/"):
             assert (PAGE / link.removeprefix("/assets/")).is_file(), link
         else:
-            assert link in ("/", "/call", "/check") or link.lstrip("#") in markup.ids, link
+            assert link in ("/", "/call", "/check", "/history") or link.lstrip("#") in markup.ids, link
 
 
 def test_scripts_import_only_each_other_and_use_only_ids_that_exist() -> None:

@@ -13,6 +13,11 @@ class User:
     role: Role
     created: float  # s since the epoch
 
+    def may(self, role: Role) -> bool:
+        """Whether the user may act in a role: administrators in all, publishers may watch too."""
+        grades = {Role.WATCH: {Role.WATCH}, Role.PUBLISH: {Role.WATCH, Role.PUBLISH}}
+        return role in grades.get(self.role, set(Role))
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

@@ -27,7 +27,7 @@ def open_store(settings: Settings, adorn: Adorn | None = None) -> EvidenceStore:
 
 def facts_of(settings: Settings, networks: Networks, thresholds: Thresholds) -> Facts:
     """What holds for all alerts of a stream, credentials removed."""
-    for place in (settings.source, settings.push, *settings.alert):
+    for place in (settings.source, settings.push, settings.history, *settings.alert):
         SECRETS.register(place or "")
     card = networks.detector.card
     return Facts(

@@ -154,6 +154,9 @@ def _select(query: Query, start: tuple[float, int] | None) -> sa.Select[Any]:
         chosen.append(_C.at < query.until)
     if query.by is not None:
         chosen.append(_C.by_user == _clean(query.by))
+    if query.mine is not None:
+        alert = _C.kind == EntryKind.ALERT.value
+        chosen.append(sa.or_(alert, _C.by_user == _clean(query.mine)))
     if start is not None:
         at, id = start
         # The first condition says nothing new; it lets the index begin at the right place.

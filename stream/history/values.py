@@ -42,6 +42,7 @@ class Query:
     since: float | None = None  # s since the epoch: from then on
     until: float | None = None  # s since the epoch: before then
     by: str | None = None  # "": those without a user
+    mine: str | None = None  # of checks this user's alone, and all alerts
     limit: int = 50  # 1..500 entries
     before: int | None = None  # `next_cursor` of the page before this one
     brief: bool = False  # without `facts`, as a list needs it: they may be 1 MB each

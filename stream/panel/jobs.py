@@ -19,7 +19,6 @@ from typing import Any
 from stream.check.checker import Checker
 from stream.check.order import Checked, CheckOptions
 from stream.check.values import Limits
-from stream.providers import choose
 
 log = logging.getLogger(__name__)
 
@@ -210,11 +209,6 @@ class Jobs:
             if left > KEPT or size > KEPT_BYTES or entry.job.created <= oldest:
                 size -= _size(entry.job)
                 del self._entries[entry.job.id]
-
-
-def make_jobs(model: str, provider: str, threads: int, done: Callable[[Job], None] | None = None) -> Jobs:
-    """The queue of a page, with its limits. Raises ProviderError."""
-    return Jobs(CheckOptions(model, choose(provider), threads, LIMITS, nice=GENTLE), done)
 
 
 def _size(job: Job) -> int:

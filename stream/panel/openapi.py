@@ -94,7 +94,10 @@ def schemas() -> dict[str, Any]:
         "pictures": {**_many(_TEXT), "description": "names under …/pictures/"},
     }
     entry = {
+        "schema": {"const": 1},
+        "type": {"const": "entry"},
         "id": _WHOLE,
+        "time": {**_TEXT, "description": "`at`, ISO 8601 UTC"},
         "kind": {"enum": ["check", "alert"]},
         "at": {**_NUMBER, "description": "s since the epoch"},
         "name": _TEXT,
@@ -228,13 +231,13 @@ def _history() -> dict[str, Any]:
     ]
     paging = [
         _query("limit", {"type": "integer", "minimum": 1, "maximum": 500}, "entries of one answer"),
-        _query("before", {"type": "integer", "minimum": 1, "maximum": 2**53}, "`next` of the answer before"),
+        _query("before", {"type": "integer", "minimum": 1, "maximum": 10**18}, "`next` of the answer before"),
     ]
     name = {
         "name": "id",
         "in": "path",
         "required": True,
-        "schema": {"type": "integer", "minimum": 1, "maximum": 2**53},
+        "schema": {"type": "integer", "minimum": 1, "maximum": 10**18},
     }
     page = _object({"entries": _many(_ref("Entry")), "next": {"type": ["integer", "null"]}})
     csv = {"description": "every entry that fits", "content": {"text/csv": {"schema": _TEXT}}}

@@ -26,8 +26,11 @@ _PICTURE = re.compile(r"(picture|(key|crop|map)-\d{1,3})")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def add_checks(app: web.Application, jobs: Jobs) -> None:
-    """Serve checks: upload, progress, result, report, pictures."""
+def add_checks(app: web.Application, jobs: Jobs, history: bool = False, login: bool = False) -> None:
+    """Serve checks: upload, progress, result, report, pictures; and the document of the whole API.
+
+    history, login: whether these resources are there too.
+    """
     app[JOBS], app[UPLOADS] = jobs, asyncio.Semaphore(AT_ONCE)
     one = "/api/v1/checks/{id:[^/]+}"
     routes: tuple[tuple[str, str, Handler], ...] = (
@@ -40,12 +43,12 @@ def add_checks(app: web.Application, jobs: Jobs) -> None:
     )
     for method, path, handler in routes:
         app.router.add_route(method, path, _for_watchers(handler))
+    told = document(jobs.options.limits.bytes, history, login)
+
+    async def described(request: web.Request) -> web.Response:
+        return web.json_response(told)
+
     app.router.add_get("/api/v1/openapi.json", described)
-
-    async def close(app: web.Application) -> None:
-        await asyncio.to_thread(jobs.close)
-
-    app.on_cleanup.append(close)
 
 
 def _for_watchers(handler: Handler) -> Handler:
@@ -109,11 +112,6 @@ async def picture(request: web.Request) -> web.Response:
     if data is None:
         raise RequestError(404, "no such picture")
     return web.Response(body=data, content_type="image/jpeg")
-
-
-async def described(request: web.Request) -> web.Response:
-    """What the API offers, as OpenAPI 3.1."""
-    return web.json_response(document(request.app[JOBS].options.limits.bytes))
 
 
 def _job(request: web.Request) -> Job:

@@ -1,5 +1,6 @@
 """The relay's HTTP application: routes, and what holds for every request."""
 
+import asyncio
 import logging
 import re
 import time
@@ -10,15 +11,17 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream.panel.jobs import Jobs
+from stream.panel.panel import Panel
+from stream.panel.past import add_history
 from stream.panel.routes import add_checks
+from stream.panel.sessions import add_sessions, recognise
 from stream.relay import requests, whep, whip
 from stream.relay.access import Access, Role
 from stream.relay.doorway import SECURITY, error
 from stream.relay.events import sse
 from stream.relay.limits import Full
 from stream.relay.registry import Registry
-from stream.relay.requests import ACCESS, REGISTRY, RequestError, need
+from stream.relay.requests import ACCESS, LOGIN, REGISTRY, NotKnownError, RequestError, need
 from stream.relay.sdp import Refused
 
 log = logging.getLogger(__name__)
@@ -41,11 +44,12 @@ def make_app(
     access: Access,
     hosts: Collection[str] = (),
     origins: Collection[str] = (),
-    jobs: Jobs | None = None,
+    panel: Panel | None = None,
 ) -> web.Application:
     """The application. hosts: names that it answers to, none for any; against DNS rebinding.
 
-    origins: other sites whose scripts may use it (CORS); none by default. jobs: checks files for its page.
+    origins: other sites whose scripts may use it (CORS); none by default.
+    panel: checks, history, accounts; it is closed with the application.
     """
     app = web.Application(middlewares=[_guard], client_max_size=requests.LONGEST)
     app.on_response_prepare.append(_protect)
@@ -64,14 +68,32 @@ def make_app(
     app.router.add_get("/api/ice", _for(_ice, Role.WATCH, Role.PUBLISH))
     app.router.add_delete(f"/api/streams/{NAME}", _for(_end, Role.ADMIN))
     app.router.add_get("/healthz", _healthy)
-    pages = [("/", "index.html"), ("/call", "call.html")]
-    if jobs is not None:
-        add_checks(app, jobs)
-        pages.append(("/check", "check.html"))
+    pages = [("/", "index.html"), ("/call", "call.html"), *_add_panel(app, panel or Panel())]
     for path, file in pages:
         app.router.add_get(path, _file(file))
     app.router.add_get("/assets/{file:[A-Za-z0-9._-]{1,64}}", _asset)
     return app
+
+
+def _add_panel(app: web.Application, panel: Panel) -> list[tuple[str, str]]:
+    """Serve what there is of it; returns the further pages."""
+    pages = []
+    if panel.jobs is not None:
+        add_checks(app, panel.jobs, panel.history is not None, panel.accounts is not None)
+        pages.append(("/check", "check.html"))
+    if panel.history is not None:
+        add_history(app, panel.history)
+        pages.append(("/history", "history.html"))
+    if panel.accounts is not None:
+        add_sessions(app, panel.accounts)
+        app[LOGIN] = "/login"
+        pages.append(("/login", "login.html"))
+
+    async def close(app: web.Application) -> None:
+        await asyncio.to_thread(panel.close)
+
+    app.on_cleanup.append(close)
+    return pages
 
 
 def _for(handler: Handler, *roles: Role) -> Handler:
@@ -88,7 +110,10 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if _check_site(request) is not None and request.method == "OPTIONS":
             return web.Response(status=204, headers=_PREFLIGHT)
+        await recognise(request)
         return await handler(request)
+    except NotKnownError as problem:
+        return error(problem.status, problem.text, problem.headers, request.app.get(LOGIN))
     except RequestError as problem:
         return error(problem.status, problem.text, problem.headers)
     except Refused as problem:

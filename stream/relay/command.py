@@ -15,7 +15,7 @@ from stream.analysis import NO_MAPS, mapper_of
 from stream.errors import ConfigError
 from stream.memory import few_heaps
 from stream.networks import open_networks
-from stream.panel.jobs import make_jobs
+from stream.panel.panel import Panel
 from stream.providers import choose
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
@@ -48,6 +48,7 @@ def relay(settings: RelaySettings) -> int:
             Role.WATCH: settings.watch_token_file,
             Role.ADMIN: settings.admin_token_file,
         },
+        settings.login,
     )
     ice, tls = _ice(settings), tls_of(settings.host, settings.cert, settings.key, settings.plain_http)
     if settings.push:
@@ -56,22 +57,29 @@ def relay(settings: RelaySettings) -> int:
     if settings.explain and mapper_of(networks.detector) is None:
         raise ConfigError(NO_MAPS.format(networks.label))
     hub = Hub()
-    sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.alert]
+    panel = Panel.open(
+        settings.model,
+        settings.provider,
+        settings.threads,
+        check=not settings.no_check,
+        history=settings.history,
+        login=settings.login,
+    )
+    sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.sinks]
     with contextlib.closing(Dispatcher([*sinks, HubSink(hub)])) as dispatcher:
         analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate, settings.explain)
         bounds = Bounds(publishers=settings.max_streams, viewers=settings.max_viewers)
         registry = Registry(hub, Limits(bounds), ice, analysis, _pusher(settings.push))
         gc.freeze()  # what stays for ever need not be gone through each time a stream ends
         log.info("watching with %s on %s", networks.label, networks.provider)
-        return asyncio.run(_serve(settings, registry, access, tls))
+        return asyncio.run(_serve(settings, registry, access, tls, panel))
 
 
 async def _serve(
-    settings: RelaySettings, registry: Registry, access: Access, tls: ssl.SSLContext | None
+    settings: RelaySettings, registry: Registry, access: Access, tls: ssl.SSLContext | None, panel: Panel
 ) -> int:
     hosts = hosts_of(settings.host, settings.server_name)
-    jobs = None if settings.no_check else make_jobs(settings.model, settings.provider, settings.threads)
-    app = make_app(registry, access, hosts, settings.allow_origin, jobs)
+    app = make_app(registry, access, hosts, settings.allow_origin, panel)
     stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for ending in (signal.SIGINT, signal.SIGTERM):
         _on_signal(ending, stop)

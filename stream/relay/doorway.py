@@ -39,9 +39,12 @@ SECURITY = {
 }  # of every answer
 
 
-def error(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    """An answer that says in one line what is wrong."""
-    return web.json_response({"error": text}, status=status, headers=headers)
+def error(
+    status: int, text: str, headers: dict[str, str] | None = None, login: str | None = None
+) -> web.Response:
+    """An answer that says in one line what is wrong. login: where a person may log in instead."""
+    told = {"error": text} | ({"login": login} if login else {})
+    return web.json_response(told, status=status, headers=headers)
 
 
 class Guests:

@@ -15,6 +15,7 @@ SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
 REGISTRY = web.AppKey("registry", Registry)
 ACCESS = web.AppKey("access", Access)
+LOGIN = web.AppKey("login", str)  # the path of the page to log in at, where there is one
 
 
 class RequestError(Exception):
@@ -23,6 +24,13 @@ class RequestError(Exception):
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(text)
         self.status, self.text, self.headers = status, text, headers or {}
+
+
+class NotKnownError(RequestError):
+    """Nobody knows who asks."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(401, text, {"WWW-Authenticate": 'Bearer realm="facewitness"'})
 
 
 def address_of(request: web.Request) -> str | None:
@@ -43,10 +51,15 @@ def need(request: web.Request, *roles: Role) -> None:
         header = f"Bearer {request.query['token']}"  # an EventSource cannot send headers
     if any(access.allows(role, header) for role in roles):
         return
+    user = request.get("user")
+    if user is not None:
+        if any(user.may(role) for role in roles):
+            return
+        raise RequestError(403, f"the user {user.name} may not do that")
     wait = request.app[REGISTRY].limits.take(address_of(request))
     if wait:
         raise RequestError(429, "too many requests", {"Retry-After": str(int(wait) + 1)})
-    raise RequestError(401, "a token is needed", {"WWW-Authenticate": 'Bearer realm="facewitness"'})
+    raise NotKnownError("a log-in is needed" if LOGIN in request.app else "a token is needed")
 
 
 async def body_of(request: web.Request, kind: str) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from stream.config import Settings
-from stream.panel.jobs import Jobs, make_jobs
+from stream.panel.panel import Panel
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
 from stream.relay.channel import Channel
@@ -33,10 +33,17 @@ _ADD = 5.0  # s for the page to take a stream up
 def serve(settings: Settings) -> "Page":
     """The page that `--serve` asks for, without a stream yet. Raises ConfigError, OutputError."""
     assert settings.serve is not None
-    access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file})
+    access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file}, settings.login)
     tls = tls_of(settings.serve[0], settings.cert, settings.key, settings.plain_http)
-    jobs = None if settings.no_check else make_jobs(settings.model, settings.provider, settings.threads)
-    page = Page(settings.serve, access, tls, jobs)
+    panel = Panel.open(
+        settings.model,
+        settings.provider,
+        settings.threads,
+        check=not settings.no_check,
+        history=settings.history,
+        login=settings.login,
+    )
+    page = Page(settings.serve, access, tls, panel)
     print(f"facewitness: {page.url}", file=sys.stderr, flush=True)
     return page
 
@@ -49,15 +56,15 @@ class Page:
         address: tuple[str, int],
         access: Access,
         tls: ssl.SSLContext | None = None,
-        jobs: Jobs | None = None,
+        panel: Panel | None = None,
     ) -> None:
-        """address: host and port, 0 for any. jobs: checks files, and is closed with the page.
+        """address: host and port, 0 for any. panel: is closed with the page.
 
         Raises OutputError where the port cannot be had.
         """
         self.hub = Hub()
         self.url = ""
-        self._address, self._access, self._tls, self._jobs = address, access, tls, jobs
+        self._address, self._access, self._tls, self._panel = address, access, tls, panel
         self._registry: Registry | None = None
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,7 +117,7 @@ class Page:
     async def _serve(self, started: Future[None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         registry = self._registry = Registry(self.hub, Limits(), IceServers(), None)
-        app = make_app(registry, self._access, hosts_of(self._address[0], ()), jobs=self._jobs)
+        app = make_app(registry, self._access, hosts_of(self._address[0], ()), panel=self._panel)
         async with serving(app, *self._address, self._tls) as url:
             self.url = url
             registry.start()

@@ -15,6 +15,8 @@ _SHARED = (
     "min_face",
     "explain",
     "no_check",
+    "history",
+    "login",
     "alert",
     "webhook_secret_file",
     "spool",
@@ -46,6 +48,8 @@ class RelaySettings:
     analysis_rate: float | None = None  # frames a second
     explain: bool = False
     no_check: bool = False
+    history: str | None = None
+    login: bool = False
     push: str | None = None
     model: str = "detector"
     provider: str = "auto"
@@ -57,6 +61,11 @@ class RelaySettings:
     cooldown: float = 10.0  # s
     quiet: bool = False
     log: str = "text"
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """Where alerts go."""
+        return self.alert if self.history is None else (*self.alert, f"history:{self.history}".rstrip(":"))
 
 
 RELAY_OPTIONS: dict[str, Option] = {
@@ -100,15 +109,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def access_of(host: str, files: dict[Role, str | None]) -> Access:
-    """Who may do what. Without any tokens all may, on loopback; elsewhere that is a ConfigError."""
+def access_of(host: str, files: dict[Role, str | None], login: bool = False) -> Access:
+    """Who may do what. Without tokens and log-in all may, on loopback; elsewhere that is a ConfigError."""
     tokens = {role: read_tokens(file) for role, file in files.items() if file}
-    if not tokens and not is_loopback(host):
+    if not tokens and not login and not is_loopback(host):
         raise ConfigError(
-            f"--host {host} can be reached from elsewhere: it needs --publish-token-file, --watch-token-file "
-            "or --admin-token-file"
+            f"--host {host} can be reached from elsewhere: it needs --publish-token-file, "
+            "--watch-token-file, --admin-token-file or --login"
         )
     given = [token for group in tokens.values() for token in group]
     if len(set(given)) != len(given):
         raise ConfigError("the same token stands in two token files")
-    return Access(tokens, open_to_all=not tokens)
+    return Access(tokens, open_to_all=not tokens and not login)

@@ -4,7 +4,7 @@ import { cameraMissing, changeCamera, deviceChoice, openCamera, stopAll } from "
 import { byId, calmly, say } from "./dom.js";
 import { follow } from "./events.js";
 import { access, getJson } from "./http.js";
-import { showChecks } from "./nav.js";
+import { head } from "./nav.js";
 import { SILENCE, OtherPerson } from "./other.js";
 import { nameOf, personsOf, whyNot } from "./room.js";
 import { PHASE, publish } from "./session.js";
@@ -140,7 +140,7 @@ byId("camera").addEventListener("change", async () => {
 toggle("mute", () => camera?.getAudioTracks() ?? []);
 toggle("unseen", () => camera?.getVideoTracks() ?? []);
 tokenForm(byId("token"));
-showChecks();
+head();
 frame("");
 follow("/api/events", {
   opened: () => {

@@ -3,6 +3,7 @@
 import { byId, element, say, speak } from "./dom.js";
 import { clock, percent } from "./format.js";
 import { access, getJson, request } from "./http.js";
+import { head } from "./nav.js";
 import { showChip } from "./states.js";
 import { tokenForm } from "./tokens.js";
 import { upload } from "./upload.js";
@@ -104,6 +105,7 @@ function dropped(event) {
 }
 
 tokenForm(byId("token"));
+head();
 access.addEventListener("given", refresh);
 byId("file").addEventListener("change", () => take(byId("file").files[0]));
 byId("cancel").addEventListener("click", () => {

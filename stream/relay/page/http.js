@@ -58,7 +58,7 @@ export async function request(role, path, init = {}) {
   if (token) headers.set("Authorization", `Bearer ${token}`);
   let response;
   try {
-    response = await fetch(new URL(path, RELAY), { ...init, headers, cache: "no-store", credentials: "omit" });
+    response = await fetch(new URL(path, RELAY), { ...init, headers, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new RelayError(0, "the relay does not answer");
@@ -67,8 +67,11 @@ export async function request(role, path, init = {}) {
     tell("accepted", { role });
     return response;
   }
-  const failed = new RelayError(response.status, await wordsOf(response), retryAfter(response));
-  if (failed.wantsToken) tell("wanted", { role, refused: token !== "" });
+  const { error, login } = await bodyOf(response);
+  const words = typeof error === "string" && error ? error : `the relay answered ${response.status}`;
+  const failed = new RelayError(response.status, words, retryAfter(response));
+  if (failed.wantsToken && login && !token) location.assign(`${login}?next=${encodeURIComponent(location.pathname)}`);
+  else if (failed.wantsToken) tell("wanted", { role, refused: token !== "" });
   throw failed;
 }
 
@@ -77,14 +80,12 @@ export async function getJson(role, path) {
   return (await request(role, path, { headers: { Accept: "application/json" } })).json();
 }
 
-async function wordsOf(response) {
+async function bodyOf(response) {
   try {
-    const words = (await response.json()).error;
-    if (typeof words === "string" && words) return words;
+    return (await response.json()) ?? {};
   } catch {
-    // no JSON: the number has to do
+    return {}; // no JSON: the number has to do
   }
-  return `the relay answered ${response.status}`;
 }
 
 function retryAfter(response) {

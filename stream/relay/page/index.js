@@ -4,7 +4,7 @@ import { Alerts } from "./alerts.js";
 import { byId, calmly, element, say, speak } from "./dom.js";
 import { follow } from "./events.js";
 import { access, getJson } from "./http.js";
-import { showChecks } from "./nav.js";
+import { head } from "./nav.js";
 import { OwnCamera } from "./own.js";
 import { Scores } from "./scores.js";
 import { Stage } from "./stage.js";
@@ -126,7 +126,7 @@ for (const state of [...STATES, NO_SIGNAL]) {
   byId("legend").append(element("dt", { class: classOf(state) }, sign(state), state), element("dd", {}, MEANINGS[state]));
 }
 tokenForm(byId("token"));
-showChecks();
+head();
 follow("/api/events", {
   opened,
   closed: (words) => {
