@@ -14,6 +14,8 @@ from stream.relay.settings import RELAY_OPTIONS, RelaySettings, relay_settings
 from stream.values import State
 from stream.watch import watch
 
+_DATABASE = "file, or mysql://USER:PASSWORD@HOST/NAME (default: the user's own file)"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0, or that of the error (see stream/errors.py)."""
@@ -112,14 +114,15 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "--csv", dest="csv_file", nargs="?", const="-", metavar="FILE", help="a row for each file"
     )
     parser.add_argument("--report", metavar="OUT.html", help="one page with pictures, curves and facts")
+    parser.add_argument(
+        "--history", action="store_true", help="keep the checks; `facewitness history` lists them"
+    )
+    parser.add_argument("--db", metavar="URL", help=f"keep them there: {_DATABASE}")
     parser.add_argument("--seconds", type=number(1), metavar="S", help="of each video at most (default: 600)")
     parser.add_argument("--model", default="detector", metavar="NAME|FILE", help=OPTIONS["model"].help)
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help=OPTIONS["provider"].help)
     parser.add_argument("--threads", type=number(1, int), default=1, help=OPTIONS["threads"].help)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-_DATABASE = "file, or mysql://USER:PASSWORD@HOST/NAME (default: the user's own file)"
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.accounts import names
 from stream.accounts.hashing import AT_ONCE, IN_LINE, Hasher
 from stream.accounts.names import new_name, new_password, normal, user_name
-from stream.accounts.store import IDLE, LONGEST, MOST, Accounts
+from stream.accounts.store import IDLE, LONGEST, MOST, STEP, Accounts
 from stream.accounts.tries import BY_ADDRESS, BY_NAME, Buckets, Pace, Tries
 from stream.accounts.values import Session, TooManyTries, User, WrongPassword
 from stream.cli import main
-from stream.errors import ConfigError
+from stream.errors import ConfigError, OutputError
 from stream.history.store import History
 from stream.history.tables import SESSIONS, USERS
 from stream.history.values import Query
@@ -295,7 +296,7 @@ def test_what_may_be_a_password_is_hashed_alike_at_each_log_in(password):
 
 
 def test_new_hashes_are_argon2id_with_rfc_9106s_parameters():
-    assert Hasher().hash(b"x").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert Hasher().hash(b"x").startswith("$argon2id$v=19$m=65536,t=3,p=1$")
 
 
 def test_an_unknown_user_costs_what_a_known_one_costs():
@@ -479,6 +480,41 @@ def test_one_full_kind_costs_the_other_nothing():
     for number in range(4):
         assert tries.take(f"b{number}", "n", 0.0) == 0.0
     assert tries.take("c", "n", 0.0) == 10.0
+
+
+def test_a_database_that_is_away_costs_no_try(tmp_path, monkeypatch):
+    accounts = Accounts(str(tmp_path / "h.db"), cheap())
+
+    def away(*_):
+        raise OutputError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accounts, "_entered", away)
+        for _ in range(BY_ADDRESS.burst + 5):
+            with pytest.raises(OutputError):
+                enter(accounts)
+    with pytest.raises(WrongPassword):
+        enter(accounts)
+    accounts.close()
+
+
+def test_the_bounds_of_the_manual_are_those_of_the_program():
+    manual = (ROOT / "docs" / "history.md").read_text("utf-8")
+    for told, held in (
+        ("12 hours after its last use", IDLE == 12 * 3600),
+        ("five minutes", STEP == 300),
+        ("7 days after the log-in", LONGEST == 7 * 86400),
+        ("a user has 20 at most", MOST == 20),
+        ("Ten wrong tries of an address", BY_ADDRESS.burst == 10),
+        ("one every 15 s", BY_ADDRESS.seconds == 15),
+        ("twenty with a", BY_NAME.burst == 20),
+        ("one every 30 s", BY_NAME.seconds == 30),
+        ("eight wait", IN_LINE == 8),
+        ("One hash is computed at a time", AT_ONCE == 1),
+        ("12 characters to 1024 bytes", (names.SHORTEST, names.LONGEST) == (12, 1024)),
+    ):
+        assert told in manual
+        assert held, told
 
 
 # The command.

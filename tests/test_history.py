@@ -3,6 +3,8 @@ import io
 import json
 import logging
 import os
+import random
+import re
 import signal
 import sqlite3
 import stat
@@ -21,13 +23,13 @@ from hypothesis import strategies as st
 
 from stream.backoff import Backoff
 from stream.check.values import FaceReport, Failure, FileReport, Kind, Media
-from stream.cli import main
+from stream.cli import _parser, main
 from stream.errors import ConfigError, OutputError, Refused
 from stream.history import database
 from stream.history.address import address, default_database, shown
 from stream.history.command import csv_row, moment, row
 from stream.history.database import Database
-from stream.history.recorder import Recorder
+from stream.history.recorder import MOST, Recorder
 from stream.history.sql import alembic as alembic_package
 from stream.history.sql import sa
 from stream.history.store import LARGEST, History, _select
@@ -142,6 +144,7 @@ def some(history):
         (Query(by="ben"), ["anna_2.png"]),
         (Query(by=""), ["Straße", "STRASSE\\1.png"]),
         (Query(by="BEN"), []),
+        (Query(mine="ben"), ["Straße", "anna_2.png"]),
         (Query(since=20.0, until=40.0), ["STRASSE\\1.png", "anna_2.png"]),
         (Query(until=10.0), []),
     ],
@@ -165,6 +168,29 @@ def test_pages_hold_each_entry_once_in_the_order_of_time(history):
             break
     assert seen == expected
     assert history.search(Query(limit=7)).next_cursor is None
+
+
+def test_pages_meet_at_any_time(history):
+    draw = random.Random(6)
+    times = sorted((draw.random() * 2e9 for _ in range(120)), reverse=True)
+    with history._database.writing() as connection:
+        rows = [
+            {
+                "kind": "check",
+                "at": at,
+                "name": "",
+                "folded": "",
+                "verdict": "CLEAR",
+                "by_user": "",
+                "facts": "{}",
+            }
+            for at in draw.sample(times, len(times))
+        ]
+        connection.execute(ENTRIES.insert(), rows)
+    assert [entry.at for entry in history.export(Query())] == times
+    assert [entry.at for entry in history.search(Query(since=times[9], until=times[4])).entries] == times[
+        5:10
+    ]
 
 
 def test_a_page_goes_on_where_its_cursor_was_deleted(history):
@@ -254,6 +280,16 @@ def test_what_is_no_number_is_refused_everywhere(history, value):
         history.add_check(report(), "", value)
 
 
+def test_an_entry_that_was_harmed_is_told_in_one_line(history):
+    id = history.add_check(report(), "", 1.0)
+    for values in ({"facts": "{"}, {"facts": "{}", "verdict": "MAYBE"}):
+        with history._database.writing() as connection:
+            connection.execute(ENTRIES.update().values(values))
+        with pytest.raises(OutputError, match=f"harmed entry {id}$"):
+            history.search(Query())
+    assert history.delete(id)
+
+
 def test_threads_share_a_history(history):
     def work(number: int) -> None:
         for each in range(10):
@@ -266,6 +302,26 @@ def test_threads_share_a_history(history):
     for thread in threads:
         thread.join()
     assert len(history.search(Query(limit=500)).entries) == 60
+
+
+def test_one_alert_kept_by_many_at_once_is_one_entry(history):
+    problems, together = [], threading.Barrier(6)
+
+    def work() -> None:
+        try:
+            for number in range(15):
+                together.wait(20)
+                history.add_alert(alert(f"a{number}"), "door", 1.0)
+        except Exception as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    assert len(history.search(Query()).entries) == 15
 
 
 def test_ten_thousand_entries_are_searched_quickly(history, url):
@@ -721,7 +777,132 @@ def own_mariadb(mariadb):
         mariadb.start()
 
 
+def test_a_file_that_another_program_holds_costs_no_entry(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY", 0.1)
+    path = str(tmp_path / "h.db")
+    kept = History(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    recorder = Recorder(kept, quick())
+    for number in range(20):
+        recorder.put_check(report(f"{number}"), "", 1.0)
+    until(lambda: "locked" in recorder._trouble)
+    assert kept.search(Query()).entries == ()  # readers do not wait
+    other.execute("COMMIT")
+    other.close()
+    recorder.close(20.0)
+    assert (recorder.written, recorder.dropped) == (20, 0)
+    kept.close()
+
+
+def test_a_full_disk_costs_no_entry(tmp_path):
+    kept = History(str(tmp_path / "h.db"))
+
+    def bound(pages: int) -> None:
+        kept._database._engine.dispose()
+        bounds[0] = pages
+
+    bounds = [0]
+    sa.event.listen(
+        kept._database._engine,
+        "connect",
+        lambda link, _: bounds[0] and link.execute(f"PRAGMA max_page_count={bounds[0]}"),
+    )
+    bound(40)
+    recorder = Recorder(kept, quick())
+    for number in range(60):
+        recorder.put_check(report(f"{number}", samples=200), "", 1.0)
+    until(lambda: "full" in recorder._trouble)
+    assert kept.search(Query(limit=500)).entries  # reading goes on
+    bound(1 << 20)
+    recorder.close(20.0)
+    assert (recorder.written, recorder.dropped) == (60, 0)
+    kept.close()
+
+
 # The alert sink and the command.
+
+
+def test_sinks_are_found_without_the_packages(tmp_path):
+    code = (
+        "import sys; sys.modules['sqlalchemy'] = None\n"
+        "from stream.sinks import SinkOptions, known_sinks, open_sink\n"
+        "from stream.errors import ConfigError\n"
+        "assert 'history' in known_sinks()\n"
+        "try: open_sink('history:x.db', SinkOptions())\n"
+        "except ConfigError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "pip install 'facewitness[server]'" in done.stdout, done.stderr
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "stream.cli", *map(str, words)]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_the_demo_leaves_its_alert_and_a_check_its_verdict_in_the_history(mariadb):
+    url = mariadb.fresh()
+    done = command("watch", "demo", "--provider", "cpu", "--alert", f"history:{url}")
+    assert done.returncode == 0, done.stderr
+    portrait = ROOT / "stream" / "assets" / "eileen_collins.jpg"
+    checked = command("check", portrait, "--db", url, "--provider", "cpu", "--json")
+    assert checked.returncode in (0, 50, 51), checked.stderr
+    for text in (done.stdout, done.stderr, checked.stdout, checked.stderr):
+        assert "s3cret" not in text
+    listed = command("history", "--db", url, "--json")
+    assert listed.returncode == 0, listed.stderr
+    check, event = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert (event["kind"], event["verdict"], event["facts"]["phase"]) == ("alert", "ALERT", "closed")
+    assert abs(time.time() - event["at"]) < 300
+    assert (check["kind"], check["name"]) == ("check", "eileen_collins.jpg")
+    (told,) = json.loads(checked.stdout)["files"]
+    assert check["facts"] == {name: told[name] for name in told if name != "path"}
+
+
+def test_a_check_that_cannot_be_kept_is_told_before_the_first_file(tmp_path):
+    (tmp_path / "text").write_text("no database" * 1000)
+    done = command("check", ROOT / "stream" / "assets" / "eileen_collins.jpg", "--db", tmp_path / "text")
+    assert (done.returncode, done.stdout) == (33, "")
+    assert done.stderr.endswith("file is not a database\n")
+
+
+# The manual.
+
+MANUAL = (ROOT / "docs" / "history.md").read_text("utf-8")
+
+
+def test_the_rights_that_the_manual_gives_are_enough(mariadb):
+    statements = re.search(r"```sql\n(.*?)```", MANUAL, re.S)[1]
+    for statement in statements.replace("…", "a-passw0rd").strip().split(";\n"):
+        mariadb.run(statement.strip(";").replace("'witness'", "'fromthemanual'"))
+    kept = History(f"mysql://fromthemanual:a-passw0rd@127.0.0.1:{mariadb.port}/facewitness")
+    id = kept.add_alert(alert(), "door", 1.0)
+    kept.add_alert(alert(phase=Phase.CLOSED), "door", 2.0)
+    assert kept.delete(id)
+    kept.close()
+
+
+def test_the_flags_of_the_manual_exist():
+    named = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", MANUAL))
+    known, parsers = set(), [_parser()]
+    while parsers:
+        for action in parsers.pop()._actions:
+            known |= {word.removeprefix("--") for word in action.option_strings}
+            if isinstance(action.choices, dict):
+                parsers += action.choices.values()
+    assert len(named) > 10
+    assert named <= known
+
+
+def test_the_bounds_of_the_manual_are_those_of_the_program():
+    assert f"up to {MOST} entries wait" in MANUAL
+    assert f"more than {LARGEST >> 20} MB" in MANUAL
+    assert database.BUSY == 10.0
+    assert "a writer waits ten" in MANUAL
+    assert SinkOptions().flush == 5.0
+    assert "five seconds are given" in MANUAL
 
 
 def test_the_sink_keeps_alerts(url):

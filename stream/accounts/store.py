@@ -1,5 +1,6 @@
 """Users and sessions in a database: who may log in, and who has."""
 
+import contextlib
 import hashlib
 import secrets
 import threading
@@ -10,7 +11,7 @@ from stream.accounts.hashing import Hasher
 from stream.accounts.names import new_name, new_password, normal, user_name
 from stream.accounts.tries import Tries
 from stream.accounts.values import Session, TooManyTries, User, WrongPassword
-from stream.errors import ConfigError, Refused
+from stream.errors import ConfigError, OutputError, Refused
 from stream.history.database import Database
 from stream.history.sql import sa
 from stream.history.tables import SESSIONS, USERS
@@ -85,14 +86,16 @@ class Accounts:
             wait = self._tries.take(place, known, time.monotonic())
         if wait:
             raise TooManyTries(wait)
+        wrong = False
         try:
-            token = self._entered(known, password, now)
-        except TooManyTries:
-            self._give_back(place, known)
+            return self._entered(known, password, now)
+        except WrongPassword:
+            wrong = True
             raise
-        self._give_back(place, known)
-        self._sweep(now)
-        return token
+        finally:
+            if not wrong:
+                with self._lock:
+                    self._tries.give_back(place, known, time.monotonic())
 
     def session(self, token: str, now: float) -> User | None:
         """Whose session this is, and let it last on; None where it is none, or has ended."""
@@ -140,10 +143,6 @@ class Accounts:
             with self._database.writing() as connection:
                 connection.execute(SESSIONS.delete().where(_S.digest.in_(ended), _S.expires <= now))
 
-    def _give_back(self, place: str, name: str) -> None:
-        with self._lock:
-            self._tries.give_back(place, name, time.monotonic())
-
     def _entered(self, name: str, password: str, now: float) -> str:
         data = normal(password)
         if data is None:  # whoever the user is: no password is like this
@@ -162,6 +161,8 @@ class Accounts:
             if fresh != row.password:
                 connection.execute(USERS.update().where(_U.id == row.id).values(password=fresh))
             _begin(connection, row.id, token, now)
+        with contextlib.suppress(OutputError):  # the next log-in sweeps too
+            self._sweep(now)
         return token
 
     @staticmethod

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from stream import logs
 from stream.check.checker import Checker
@@ -19,6 +19,9 @@ from stream.errors import ConfigError, FileMissing, OutputError
 from stream.networks import open_networks
 from stream.providers import choose
 from stream.values import State
+
+if TYPE_CHECKING:
+    from stream.history.recorder import Recorder
 
 FOUND, SUSPECTED = 50, 51  # exit codes: an ALERT among the files, a SUSPICIOUS and no ALERT
 # What is looked for in folders.
@@ -31,6 +34,7 @@ COLUMNS = (
 )  # fmt: skip
 MOST = 10_000  # files of one run
 _BAR = 24  # characters
+_PATIENCE = 10.0  # s that the history has at the end
 
 
 def check(
@@ -44,10 +48,13 @@ def check(
     report: str | None = None,
     explain: bool = True,
     quiet: bool = False,
+    history: bool = False,
+    db: str | None = None,
 ) -> int:
     """Check files and all media in folders; returns the exit code.
 
-    json_file, csv_file, report: where these go; "-" is stdout, but for the report. Raises a FacewitnessError
+    json_file, csv_file, report: where these go; "-" is stdout, but for the report. history: keep the checks,
+    in the database db if that is given. Raises a FacewitnessError
     for what can be told before the first file.
     """
     logs.set_up("text", quiet=True)
@@ -62,6 +69,7 @@ def check(
     done: list[tuple[Path, Checked]] = []
     with contextlib.ExitStack() as stack:
         outputs = _Outputs(stack, json_file, csv_file, report)
+        recorder = _recorder(stack, db) if history or db else None
         bar = Bar(sys.stderr, len(paths)) if sys.stderr.isatty() and not quiet else None
         checker = Checker()
         stack.callback(checker.stop)
@@ -70,11 +78,26 @@ def check(
             if bar:
                 bar.clear()
             outputs.add(path, checked.report)
+            if recorder:
+                recorder.put_check(checked.report, "", time.time())
             if not outputs.takes_stdout:
                 print(row(path, checked.report), flush=True)
             done.append((path, _kept(checked, report is not None)))
         outputs.finish(done)
-    return exit_code([checked.report for _, checked in done])
+    lost = OutputError.exit_code if recorder and recorder.dropped else 0  # the log tells why
+    return exit_code([checked.report for _, checked in done]) or lost
+
+
+def _recorder(stack: contextlib.ExitStack, db: str | None) -> "Recorder":
+    from stream.history.address import default_database  # on use: the packages for databases are an extra
+    from stream.history.recorder import Recorder
+    from stream.history.store import History
+
+    kept = History(db or default_database())
+    stack.callback(kept.close)
+    recorder = Recorder(kept)
+    stack.callback(recorder.close, _PATIENCE)
+    return recorder
 
 
 def _kept(checked: Checked, whole: bool) -> Checked:

@@ -132,8 +132,10 @@ class Database:
             tables = set(sa.inspect(connection).get_table_names())
             foreign = tables - {VERSION_TABLE} if self._sqlite else tables & set(TABLES.tables)
             if foreign:
+                # MySQL keeps each table by itself: a step that broke off leaves some of them.
+                broken = "" if self._sqlite else ", or making it broke off"
                 raise ConfigError(
-                    f"database {self._name}: it belongs to another program (table '{min(foreign)}')"
+                    f"database {self._name}: it belongs to another program (table '{min(foreign)}'){broken}"
                 )
             return False
         if current not in {step.revision for step in steps.walk_revisions()}:

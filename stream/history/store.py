@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from stream.check.values import FileReport
-from stream.errors import Refused
+from stream.errors import OutputError, Refused
 from stream.history.database import Database
 from stream.history.sql import sa
 from stream.history.tables import ENTRIES, LONGEST_FOLDED, LONGEST_NAME
@@ -176,10 +176,13 @@ def _start(connection: sa.Connection, cursor: int) -> tuple[float, int] | None:
 
 def _entry(row: Any) -> Entry:
     facts = getattr(row, "facts", None)
-    return Entry(
-        *(row.id, EntryKind(row.kind), row.at, row.name, State(row.verdict), row.fake, row.by_user),
-        {} if facts is None else json.loads(facts),
-    )
+    try:
+        return Entry(
+            *(row.id, EntryKind(row.kind), row.at, row.name, State(row.verdict), row.fake, row.by_user),
+            {} if facts is None else json.loads(facts),
+        )
+    except ValueError:
+        raise OutputError(f"database: another program has harmed entry {row.id}") from None
 
 
 def _id(result: sa.CursorResult[Any]) -> int:
