@@ -3,7 +3,8 @@
     python -m models.evaluate FOLDER… [--model NAME] [--json [FILE]] [--plots DIR] [--cache DIR]
 
 Each video is watched by `facewitness watch` in a process of its own: the same reader, faces, tracks, windows,
-head and judge as live; a picture is watched as three seconds of itself. A table goes to standard output,
+head and judge as live; a picture is judged as `facewitness check` does, or watched as three seconds of itself
+where the detector has no judge of pictures. A table goes to standard output,
 or with --json alone one JSON object keyed by the folders' names. With --cache a run that was stopped goes on
 where it was.
 """

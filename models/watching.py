@@ -1,5 +1,8 @@
 """Runs the live path over files: `facewitness watch` in a process of its own for each, its answers kept.
 
+Pictures go through `facewitness check` where the detector has a judge of single pictures, else they are
+watched as three seconds of themselves.
+
 What has been watched is kept under a cache folder by the hashes of the model, of the file and of the live
 path's own sources, so that a long run goes on where it was stopped, and never with stale scores.
 """
@@ -24,7 +27,7 @@ from models.watched import Item, Watched, main_track
 
 NO_FACES, TRUNCATED = 16, 14  # exit codes of `facewitness watch`
 BAD_FILES = frozenset({10, 11, 12, 13, TRUNCATED, 15, NO_FACES, 17})  # say something of the file, not of us
-LIVE_SOURCES = (
+LIVE_SOURCES = (  # `stream/**` holds the check too
     "stream/**/*.py",
     "export/card.py",
     "export/detector.py",
@@ -44,6 +47,7 @@ class Model:
     sha256: str
     label: str  # name and version
     alert_on: float  # the shipped threshold
+    still: bool = False  # whether it has a judge of single pictures
 
     @staticmethod
     def find(name: str) -> "Model":
@@ -55,7 +59,8 @@ class Model:
         told = json.loads(run.stdout)
         card = told["card"]
         label = f"{card['name']} {card['version']}"
-        return Model(Path(told["path"]), told["sha256"], label, card["thresholds"]["alert_on"])
+        still = card.get("still") is not None
+        return Model(Path(told["path"]), told["sha256"], label, card["thresholds"]["alert_on"], still)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class LivePath:
     def _run(self, item: Item) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
+            if item.picture and self.model.still and self.condition is None:
+                return self._checked(item, folder)
             try:
                 source = self._prepared(item, folder)
             except (ValueError, av.FFmpegError) as error:
@@ -102,6 +109,18 @@ class LivePath:
         scores = [[x[key] for key in LOGGED] for x in lines if x["type"] == "score"]
         opened = sum(x["phase"] == "opened" for x in events)
         return {"lines": scores, "opened": opened, "seconds": length, "note": note if code else ""}
+
+    def _checked(self, item: Item, folder: Path) -> dict[str, Any]:
+        """What `facewitness check` says of a picture: a sample a face, the largest first."""
+        out = folder / "check.json"
+        command = [sys.executable, "-m", "stream.cli", "check", str(item.path), "--json", str(out), "--quiet"]
+        run = subprocess.run([*command, "--model", str(self.model.path)], capture_output=True, text=True)
+        if not out.exists() or not out.stat().st_size:
+            raise RuntimeError(f"checking {item.path} ended with {run.returncode}: {_last_line(run.stderr)}")
+        (told,) = json.loads(out.read_text())["files"]
+        faces = [[f["face"], 0.0, f["fake"], f["reason"], f["size"], None, None] for f in told["faces"]]
+        note = told["error"]["line"] if told["error"] else "" if faces else "no face found"
+        return {"lines": faces, "opened": 0, "seconds": 0.0, "note": note}
 
     def _prepared(self, item: Item, folder: Path) -> Path:
         """The file itself, or what has been made of it in `folder`."""
