@@ -1,9 +1,11 @@
 """Puts a second eye into a detector's ONNX graph: one file, one session, and it runs only when asked."""
 
+from pathlib import Path
+
 import onnx
 from onnx import TensorProto, compose, helper
 
-from export.card import MAP
+from export.card import CARD_KEY, MAP, Card
 
 LOOK = "closely"  # the input that tells whether it looks, a single bool
 FIRST = "first"  # the first eye's own features, where there are two
@@ -81,6 +83,15 @@ def without_map(graph: onnx.GraphProto) -> None:
             things.remove(thing)
     for value in [each for each in graph.output if each.name == MAP]:
         graph.output.remove(value)
+
+
+def save(model: onnx.ModelProto, card: Card, out: Path) -> None:
+    """The model with this card as a file, whole or not at all. Raises OSError."""
+    properties = {p.key: p.value for p in model.metadata_props}
+    onnx.helper.set_model_props(model, {**properties, CARD_KEY: card.to_json()})
+    part = out.with_name(out.name + ".part")
+    part.write_bytes(model.SerializeToString())
+    part.replace(out)
 
 
 def _zeros(width: int) -> onnx.GraphProto:

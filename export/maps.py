@@ -31,10 +31,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.card import CARD_KEY, MAP, Card, MapScale
+from export.card import MAP, Card, MapScale
 from export.detector import Detector, open_detector
 from export.errors import ModelError
-from export.join import FIRST, MAP_PREFIX, without_map
+from export.join import FIRST, MAP_PREFIX, save, without_map
 from models.dataset import Pairs
 
 PAIRS, SEED = 16, 20261127
@@ -193,15 +193,6 @@ def _rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(round(float(v), 4) for v in row) for row in values)
 
 
-def write(model: onnx.ModelProto, card: Card, out: Path) -> None:
-    """The model with this card as a file, whole or not at all."""
-    properties = {p.key: p.value for p in model.metadata_props}
-    onnx.helper.set_model_props(model, {**properties, CARD_KEY: card.to_json()})
-    part = out.with_name(out.name + ".part")
-    part.write_bytes(model.SerializeToString())
-    part.replace(out)
-
-
 def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -220,11 +211,11 @@ def main() -> int:
         card = open_detector(args.model).card
         model = onnx.load(args.model)
         add_map(model, card)
-        write(model, replace(card, map=None), args.out)
+        save(model, replace(card, map=None), args.out)
         detector = open_detector(args.out)
         pairs = Pairs.open(args.data, args.prepared, card.crop, PAIRS, SEED)
         scale = usual(detector, pairs, args.batches)
-        write(model, replace(card, map=scale), args.out)
+        save(model, replace(card, map=scale), args.out)
     except (ModelError, OSError, ValueError) as error:
         sys.stderr.write(f"maps: {error}\n")
         return 1

@@ -29,7 +29,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from export.card import CARD_KEY, Card
 from export.errors import ModelError
-from export.join import join, part
+from export.join import join, part, save
 from export.session import open_session
 from models.crop import CropSpec, cut_again, to_input
 
@@ -147,11 +147,9 @@ def quantise(path: Path, crops: Path, out: Path, how: str) -> Card:
         validation={**card.validation, how: told},
     )
     result = onnx.load_from_string(joined)
-    onnx.helper.set_model_props(result, {**properties, CARD_KEY: card.to_json()})
+    onnx.helper.set_model_props(result, properties)
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + ".part")
-    unfinished.write_bytes(result.SerializeToString())
-    unfinished.replace(out)
+    save(result, card, out)
     return card
 
 

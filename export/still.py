@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from export.card import CARD_KEY, Card, Still, Thresholds
 from export.detector import Detector, open_detector
 from export.errors import ModelError
-from export.join import without_map
+from export.join import save, without_map
 from models.calibrate import fit_platt, probability, thresholds
 from models.dataset import Pairs
 from models.exam import Exam
@@ -134,10 +134,7 @@ def write(model: Path, out: Path, still: Still, figures: dict[str, Any]) -> None
     card = Card.from_json(properties[CARD_KEY])
     without_map(file.graph)  # it told the old judge's reasons; export.maps adds it anew
     card = replace(card, still=still, map=None, validation={**card.validation, "held_apart_stills": figures})
-    onnx.helper.set_model_props(file, {**properties, CARD_KEY: card.to_json()})
-    part = out.with_name(out.name + ".part")
-    part.write_bytes(file.SerializeToString())
-    part.replace(out)
+    save(file, card, out)
 
 
 def main() -> int:

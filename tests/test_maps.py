@@ -18,8 +18,8 @@ from export.detector import open_detector  # noqa: E402
 from export.errors import ModelError  # noqa: E402
 from export.explain import blurred, hide, moments, occlusion, scale_of, still_logits, unusual  # noqa: E402
 from export.faithfulness import curves, figures  # noqa: E402
-from export.join import part  # noqa: E402
-from export.maps import add_map, write  # noqa: E402
+from export.join import part, save  # noqa: E402
+from export.maps import add_map  # noqa: E402
 from export.pointing import changed, hits, play  # noqa: E402
 from export.still import write as write_still  # noqa: E402
 from models.crop import CropSpec, crop_face  # noqa: E402
@@ -71,7 +71,7 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, card = onnx.load(path), open_detector(path).card
     add_map(model, card)
     zeros, ones = (((value,) * 2,) * 2 for value in (0.0, 1.0))
-    write(model, replace(card, map=MapScale(zeros, ones, 10)), path)
+    save(model, replace(card, map=MapScale(zeros, ones, 10)), path)
     return path
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stream.check.order import CheckOptions
 from stream.panel.jobs import GENTLE, LIMITS, Job, Jobs
@@ -16,6 +16,34 @@ if TYPE_CHECKING:
 FLUSH = 5.0  # s that entries still get to reach the database at the end
 
 
+class Asked(Protocol):
+    """The settings that say what there is; those of `watch` and of `relay` are such."""
+
+    @property
+    def model(self) -> str:
+        """The detector's name or file."""
+
+    @property
+    def provider(self) -> str:
+        """As a person calls it."""
+
+    @property
+    def threads(self) -> int:
+        """Of each network."""
+
+    @property
+    def no_check(self) -> bool:
+        """No files are checked."""
+
+    @property
+    def history(self) -> str | None:
+        """The database's URL, "" for the user's own one, None for none."""
+
+    @property
+    def login(self) -> bool:
+        """People log in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """Each part may be missing."""
@@ -26,27 +54,24 @@ class Panel:
     recorder: "Recorder | None" = None
 
     @staticmethod
-    def open(
-        model: str, provider: str, threads: int, *, check: bool, history: str | None, login: bool
-    ) -> "Panel":
-        """history: the database's URL, "" for the user's own one, None for none; a log-in needs one in any
-        case.
+    def open(asked: "Asked") -> "Panel":
+        """Open what the settings ask for; a log-in needs a database in any case.
 
         Raises ConfigError, OutputError, ProviderError.
         """
-        options = CheckOptions(model, choose(provider), threads, LIMITS, nice=GENTLE)
+        options = CheckOptions(asked.model, choose(asked.provider), asked.threads, LIMITS, nice=GENTLE)
         kept, recorder, accounts = None, None, None
-        if history is not None or login:
+        if asked.history is not None or asked.login:
             from stream.history.address import default_database  # on use: the packages are an extra
 
-            url = history or default_database()
-            if history is not None:
+            url = asked.history or default_database()
+            if asked.history is not None:
                 from stream.history.recorder import Recorder
                 from stream.history.store import History
 
                 kept = History(url)
                 recorder = Recorder(kept)
-            if login:
+            if asked.login:
                 from stream.accounts.store import Accounts
 
                 accounts = Accounts(url)
@@ -55,7 +80,7 @@ class Panel:
             if recorder is not None and job.checked is not None:
                 recorder.put_check(job.checked.report, job.by, time.time())
 
-        return Panel(Jobs(options, done) if check else None, kept, accounts, recorder)
+        return Panel(None if asked.no_check else Jobs(options, done), kept, accounts, recorder)
 
     def close(self) -> None:
         """End what runs, write what waits, within seconds."""

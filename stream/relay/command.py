@@ -57,14 +57,7 @@ def relay(settings: RelaySettings) -> int:
     if settings.explain and mapper_of(networks.detector) is None:
         raise ConfigError(NO_MAPS.format(networks.label))
     hub = Hub()
-    panel = Panel.open(
-        settings.model,
-        settings.provider,
-        settings.threads,
-        check=not settings.no_check,
-        history=settings.history,
-        login=settings.login,
-    )
+    panel = Panel.open(settings)
     sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.sinks]
     with contextlib.closing(Dispatcher([*sinks, HubSink(hub)])) as dispatcher:
         analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate, settings.explain)

@@ -35,14 +35,7 @@ def serve(settings: Settings) -> "Page":
     assert settings.serve is not None
     access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file}, settings.login)
     tls = tls_of(settings.serve[0], settings.cert, settings.key, settings.plain_http)
-    panel = Panel.open(
-        settings.model,
-        settings.provider,
-        settings.threads,
-        check=not settings.no_check,
-        history=settings.history,
-        login=settings.login,
-    )
+    panel = Panel.open(settings)
     page = Page(settings.serve, access, tls, panel)
     print(f"facewitness: {page.url}", file=sys.stderr, flush=True)
     return page
