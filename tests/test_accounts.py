@@ -387,6 +387,7 @@ def test_guessing_is_slowed_down_by_address_and_by_name(tmp_path):
             enter(accounts, "anna", OTHER, address=f"198.51.100.{number}")
     with pytest.raises(TooManyTries):
         enter(accounts, address="192.0.2.3")
+    assert enter(accounts, address="192.0.2.2")  # where she logged in before
     accounts.close()
 
 
@@ -509,12 +510,36 @@ def test_the_bounds_of_the_manual_are_those_of_the_program():
         ("one every 15 s", BY_ADDRESS.seconds == 15),
         ("twenty with a", BY_NAME.burst == 20),
         ("one every 30 s", BY_NAME.seconds == 30),
-        ("eight wait", IN_LINE == 8),
+        ("three wait", IN_LINE == 3),
         ("One hash is computed at a time", AT_ONCE == 1),
         ("12 characters to 1024 bytes", (names.SHORTEST, names.LONGEST) == (12, 1024)),
     ):
         assert told in manual
         assert held, told
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("mn"), st.floats(0, 5)), max_size=100))
+def test_strangers_do_not_keep_a_user_out_where_that_user_has_been(events):
+    tries, now = Tries(Pace(100, 1.0), Pace(2, 1e9)), 0.0
+    tries.welcome("home", "n")
+    for address, name, gap in events:
+        now += gap
+        tries.take(address, name, now)
+    assert tries.take("home", "n", now) == 0.0
+    tries.give_back("home", "n", now)
+    if sum(name == "n" for _, name, _ in events) >= 2:
+        assert tries.take("elsewhere", "n", now) > 0
+
+
+def test_a_known_address_may_not_guess_for_ever_and_is_forgotten_in_the_end():
+    tries = Tries(Pace(3, 10.0), Pace(2, 1e9), most=2)
+    tries.welcome("a", "n")
+    assert [tries.take("a", "n", 0.0) > 0 for _ in range(4)] == [False, False, False, True]
+    assert tries.take("a", "n", 0.0) == 10.0
+    for number in range(2):
+        tries.take("x", "n", 0.0)
+        tries.welcome("y", f"{number}")
+    assert tries.take("a", "n", 10.0) > 0  # by name now
 
 
 # The command.

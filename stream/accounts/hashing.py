@@ -14,7 +14,7 @@ except ModuleNotFoundError:
     raise ConfigError("a log-in needs more packages: pip install 'facewitness[server]'") from None
 
 AT_ONCE = 1  # computations: each takes 64 MiB and a core for about 0.15 s
-IN_LINE = 8  # that wait for one of these
+IN_LINE = 3  # that wait for it: each holds a thread of the server's
 
 
 class Hasher:

@@ -86,16 +86,18 @@ class Accounts:
             wait = self._tries.take(place, known, time.monotonic())
         if wait:
             raise TooManyTries(wait)
-        wrong = False
         try:
-            return self._entered(known, password, now)
+            token = self._entered(known, password, now)
         except WrongPassword:
-            wrong = True
             raise
-        finally:
-            if not wrong:
-                with self._lock:
-                    self._tries.give_back(place, known, time.monotonic())
+        except Exception:  # nothing was tried
+            with self._lock:
+                self._tries.give_back(place, known, time.monotonic())
+            raise
+        with self._lock:
+            self._tries.give_back(place, known, time.monotonic())
+            self._tries.welcome(place, known)
+        return token
 
     def session(self, token: str, now: float) -> User | None:
         """Whose session this is, and let it last on; None where it is none, or has ended."""

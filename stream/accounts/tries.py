@@ -13,7 +13,7 @@ class Pace:
 
 
 BY_ADDRESS = Pace(10, 15.0)
-BY_NAME = Pace(20, 30.0)  # looser: else anybody could keep a user out by trying that user's name
+BY_NAME = Pace(20, 30.0)
 MOST = 4096  # buckets of a kind; beyond them the one that was quiet for longest is forgotten
 
 
@@ -55,21 +55,38 @@ class Buckets:
 
 
 class Tries:
-    """Both kinds together. For one thread at a time."""
+    """Both kinds together. For one thread at a time.
+
+    An address from which a user has logged in counts by itself: strangers who try that user's name elsewhere
+    do not keep the user out.
+    """
 
     def __init__(self, by_address: Pace = BY_ADDRESS, by_name: Pace = BY_NAME, most: int = MOST) -> None:
-        self._kinds = (Buckets(by_address, most), Buckets(by_name, most))
+        self._addresses, self._names = Buckets(by_address, most), Buckets(by_name, most)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # address and name; the oldest first
+        self._most = most
 
     def take(self, address: str, name: str, now: float) -> float:
         """Count a try and return 0.0; or count nothing and return the s to wait."""
-        keys = tuple(zip(self._kinds, (address, name), strict=True))
-        wait = max(buckets.wait(key, now) for buckets, key in keys)
+        kinds = self._kinds(address, name)
+        wait = max(buckets.wait(key, now) for buckets, key in kinds)
         if wait == 0.0:
-            for buckets, key in keys:
+            for buckets, key in kinds:
                 buckets.take(key, now)
         return wait
 
     def give_back(self, address: str, name: str, now: float) -> None:
-        """The try was good, or was none."""
-        for buckets, key in zip(self._kinds, (address, name), strict=True):
+        """The try that was just taken was good, or was none."""
+        for buckets, key in self._kinds(address, name):
             buckets.give_back(key, now)
+
+    def welcome(self, address: str, name: str) -> None:
+        """The user has logged in from there."""
+        self._known[address, name] = None
+        self._known.move_to_end((address, name))
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+    def _kinds(self, address: str, name: str) -> tuple[tuple[Buckets, str], ...]:
+        by_address = (self._addresses, address)
+        return (by_address,) if (address, name) in self._known else (by_address, (self._names, name))
