@@ -62,6 +62,22 @@ class MapScale:
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """How a face recogniser's embedding in the features tells people apart (export.identity).
+
+    The probability that two are one person is sigmoid(weight * cosine + bias), for even odds.
+    """
+
+    start: int  # where in the features the embedding of the whole crop begins; all 0 where it was not looked
+    width: int
+    weight: float
+    bias: float
+    yes: float  # cosine from which it is the same person
+    no: float  # cosine below which it is another one
+    drift: float  # 1 - cosine to the track's first window, beyond which the identity has drifted
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993), as far as a program needs it."""
 
@@ -76,6 +92,7 @@ class Card:
     second: SecondEye | None = None
     still: Still | None = None  # None: single pictures get no verdict
     map: MapScale | None = None  # None: the file gives no maps, or nothing is known of what is usual
+    likeness: Likeness | None = None  # None: nobody can be enrolled
     training: dict[str, Any] = field(default_factory=dict)  # data with their terms, recipe, command
     validation: dict[str, Any] = field(default_factory=dict)  # figures by folder, with how they were got
     license: str = "MIT"
@@ -96,10 +113,19 @@ class Card:
             judge = _still(**still) if still else None
             scale = raw.pop("map", None)
             places = _scale(**scale) if scale else None
+            person = raw.pop("likeness", None)
+            likeness = Likeness(**person) if person else None
             second = raw.pop("second", None)  # files from before 0.2 do not have it
             eye = SecondEye(**second) if second else None
             return Card(
-                crop=spec, window=window, thresholds=pairs, second=eye, still=judge, map=places, **raw
+                crop=spec,
+                window=window,
+                thresholds=pairs,
+                second=eye,
+                still=judge,
+                map=places,
+                likeness=likeness,
+                **raw,
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a detector's card: {error}") from error

@@ -14,10 +14,11 @@ from export.explain import moments, unusual
 from models.crop import crop_face
 from stream.errors import ProviderError
 from stream.governor import RISKY
+from stream.identity.match import Identity, Person
 from stream.judge import Judge, headline
 from stream.meter import Meter
 from stream.quality import measure
-from stream.values import Alert, Frame, Heat, Quality, Result, Score, State, Track, TrackView
+from stream.values import Alert, Frame, Heat, Likeness, Quality, Result, Score, State, Track, TrackView
 from stream.window import Pacer, Window
 
 NO_MAPS = "--explain: {} gives no maps (python -m export.maps adds them)"
@@ -79,7 +80,7 @@ class Follower(Protocol):
 class _Memory:
     """What the stair keeps of one track."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, expected: Person | None) -> None:
         self.sampling, self.scoring = Pacer(card.window.rate), Pacer(1 / card.window.stride)
         self.window = Window(card.window.seconds, card.window.rate)
         self.maps = Window(card.window.seconds, card.window.rate)
@@ -90,13 +91,26 @@ class _Memory:
         self.quality: Quality | None = None
         self.score: Score | None = None
         self.moments: tuple[tuple[float, float], ...] = ()
+        self.identity = Identity(card.likeness, expected) if card.likeness is not None else None
+        self.likeness: Likeness | None = None
 
 
 class Analysis:
     """Runs the stair for one stream: tracks, crops, encoder, window, head, judge."""
 
-    def __init__(self, detector: Scorer, tracker: Follower, judge: Judge, meter: Meter) -> None:
-        """detector: may be shared between streams; tracker, judge and meter belong to this one."""
+    def __init__(
+        self,
+        detector: Scorer,
+        tracker: Follower,
+        judge: Judge,
+        meter: Meter,
+        expected: Person | None = None,
+    ) -> None:
+        """detector: may be shared between streams; tracker, judge and meter belong to this one.
+
+        expected: who should be on screen, with embeddings of this very detector.
+        """
+        self._expected = expected
         self._detector, self._tracker, self._judge, self._meter = detector, tracker, judge, meter
         self._mapper = mapper_of(detector)
         self._memories: dict[int, _Memory] = {}
@@ -109,7 +123,7 @@ class Analysis:
         self._meter.note(self._tracker.last_look, time.perf_counter() - begin)
         self._meter.counts["faces"] += sum(track.seen for track in found)
         tracks = [track for track in found if track.confirmed]
-        self._memories = {t.id: self._memories.get(t.id) or _Memory(self._detector.card) for t in tracks}
+        self._memories = {t.id: self._memories.get(t.id) or self._fresh() for t in tracks}
         if frame.corrupt:
             self._meter.counts["corrupt"] += 1
         else:
@@ -122,7 +136,14 @@ class Analysis:
             memory.state, history = states[track.id], tuple(memory.history)
             views.append(
                 TrackView(
-                    track, memory.state, memory.score, memory.quality, history, memory.heat, memory.moments
+                    track,
+                    memory.state,
+                    memory.score,
+                    memory.quality,
+                    history,
+                    memory.heat,
+                    memory.moments,
+                    memory.likeness,
                 )
             )
         return Result(frame, headline(states.values()), tuple(views), alerts)
@@ -130,6 +151,9 @@ class Analysis:
     def finish(self) -> tuple[Alert, ...]:
         """The stream has ended: the events that close what is open."""
         return self._judge.finish()
+
+    def _fresh(self) -> _Memory:
+        return _Memory(self._detector.card, self._expected)
 
     def _sample(self, frame: Frame, tracks: Sequence[Track]) -> None:
         """Cut, weigh and encode the crops that are due; all tracks of a frame in one batch."""
@@ -206,6 +230,8 @@ class Analysis:
                 memory.score = Score(track, now, float(value), samples)
                 memory.history.append((now, float(value)))
                 memory.moments = self._moments(memory, *window) if memory.state in RISKY else ()
+                if memory.identity is not None:
+                    memory.likeness = memory.identity.step(*window)
 
     def _moments(
         self, memory: _Memory, features: NDArray[np.float32], weights: NDArray[np.float32]

@@ -47,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from stream.accounts.command import users
 
             return users(**flags)
+        if command == "enrol":
+            from stream.identity.command import enrol
+
+            return enrol(**flags)
         if command == "relay":
             from stream.relay.command import relay
 
@@ -97,11 +101,27 @@ def _parser() -> argparse.ArgumentParser:
     _add_history(
         commands.add_parser("history", help="list, export or forget checks and alerts that were kept")
     )
+    _add_enrol(commands.add_parser("enrol", help="make a person known, for `watch --expect NAME`"))
     _add_users(commands.add_parser("users", help="who may log in"))
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     doctor = commands.add_parser("doctor", help="say what this machine can do and what is missing")
     doctor.add_argument("--provider", choices=PROVIDERS, default="auto", help="the provider you mean to use")
     return parser
+
+
+def _add_enrol(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what the person is called")
+    parser.add_argument(
+        "pictures", nargs="*", metavar="PICTURE", help="with that one face; three or more are well"
+    )
+    parser.add_argument("--list", dest="list_people", action="store_true", help="who is enrolled")
+    parser.add_argument("--delete", metavar="NAME", help="make a person unknown again")
+    parser.add_argument("--file", metavar="FILE", help=OPTIONS["enrolled"].help)
+    parser.add_argument(
+        "--enrolment-key", metavar="FILE", help="encrypt the file; the key is made if it is not there"
+    )
+    parser.add_argument("--model", default="detector", metavar="NAME|FILE", help=OPTIONS["model"].help)
+    parser.add_argument("--provider", choices=PROVIDERS, default="auto", help=OPTIONS["provider"].help)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

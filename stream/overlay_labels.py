@@ -21,7 +21,7 @@ from stream.overlay_text import (
     text_tile,
     wrap,
 )
-from stream.values import Health, Result, TrackView
+from stream.values import Answer, Health, Result, TrackView
 
 SMALLEST_EM = 13  # px; capitals are 9 px high
 
@@ -114,6 +114,11 @@ def label_forms(view: TrackView, em: int, curve: bool, several: bool) -> list[Fo
     )
     name = [text_tile(f"#{view.track.id}", em, DIM, PLATE, pad=0.3)] if several else []
     below = [[text_tile(reason, em, WHITE, PLATE)]] if reason else []
+    if view.likeness is not None and view.likeness.name:
+        who, said = view.likeness.name, view.likeness.answer
+        words = shorten(f"looks like {who}", em, 14 * em)
+        ink = AMBER if said is Answer.NO else WHITE
+        below.append([text_tile(f"{words}: {said.value}", em, ink, PLATE)])
     forms = [
         Form(0.15, [[chip, *number, *name], *below]),
         Form(0.25, [[chip, *number], *below]),

@@ -109,6 +109,25 @@ class Heat:
     margin: float  # the side of the square that it covers, in parts of the box's longer side
 
 
+class Answer(Enum):
+    """Whether a face is that of an enrolled person."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How a track's face compares with an enrolled person's, and with the track's own beginning."""
+
+    name: str  # of the enrolled person; "" where nobody is expected
+    answer: Answer
+    probability: float | None  # 0..1 that it is that person, for even odds; None where nobody is expected
+    drift: float  # 1 - cosine to the track's first window; 0 = the same
+    drifted: bool  # beyond what real faces do
+
+
 @dataclass(frozen=True, slots=True)
 class TrackView:
     """All that an overlay or a page shows of one track."""
@@ -121,6 +140,7 @@ class TrackView:
     heat: Heat | None = None  # None: the model gives no maps, or no crop was taken yet
     # (time s, logit) of each crop of the window: what it added to the last score; while under suspicion only.
     moments: tuple[tuple[float, float], ...] = ()
+    likeness: Likeness | None = None  # None: the model knows no faces, or it was looked too seldom so far
 
 
 @dataclass(frozen=True, slots=True)

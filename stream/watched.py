@@ -17,6 +17,9 @@ from stream.batching import BatcherClosedError
 from stream.config import Settings
 from stream.errors import ConfigError, FacewitnessError
 from stream.governor import Effort, Load
+from stream.identity.gallery import Gallery
+from stream.identity.match import Person
+from stream.identity.teller import Teller
 from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.networks import Networks
@@ -110,7 +113,10 @@ class WatchedStream:
             policy = Policy(limits, cooldown=settings.cooldown)
             judge = Judge(policy, self.label, networks.label, prefix)
             self._tracker = Tracker(networks.looker)
-            self._analysis = Analysis(networks.detector, self._tracker, judge, self.meter)
+            expected = self._expected()
+            if expected is not None:
+                seeing.append(Teller())
+            self._analysis = Analysis(networks.detector, self._tracker, judge, self.meter, expected)
             self.pump = Pump(self._analysis, _All(outlets), views, seeing, self.meter, health)
             self._open = stack.pop_all()
         self.pump.rate, self.pump.turns = settings.analysis_rate, networks.turns
@@ -236,6 +242,16 @@ class WatchedStream:
         except Exception as error:
             self.error = error
             log.exception("%s: an error in this program ended the stream", self.name)
+
+    def _expected(self) -> Person | None:
+        """Who should be on screen. Raises ConfigError, OutputError."""
+        if self.settings.expect is None:
+            return None
+        if self.networks.detector.card.likeness is None:
+            raise ConfigError(f"--expect: {self.networks.label} knows no faces (python -m export.identity)")
+        file, key = self.settings.enrolled, self.settings.enrolment_key
+        gallery = Gallery(Path(file) if file else None, Path(key) if key else None)
+        return gallery.find(self.settings.expect, self.networks.label)
 
     def _score_log(self, stack: contextlib.ExitStack, again: bool) -> list[Observer]:
         if not self.settings.scores:
