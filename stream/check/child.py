@@ -28,7 +28,7 @@ from stream.check.moving import Box, judge_video
 from stream.check.order import Checked, CheckOptions
 from stream.check.provenance import provenance_of
 from stream.check.sniff import sniff
-from stream.check.still import heat_of, judge_picture, read_picture
+from stream.check.still import SMALL_FACE, heat_of, judge_picture, read_picture
 from stream.check.values import Failure, FileReport, Kind, ModelFacts, gravest
 from stream.config import Settings
 from stream.errors import EmptyFile, FacewitnessError, NoFaces, TooLarge
@@ -42,7 +42,7 @@ BOOT = (
     "from stream.check.child import main; main(order)"
 )
 WIDE, QUALITY = 1280, 85  # px of a picture in the report at most, JPEG
-SMALL_FACE, FACE = 40, 60  # px, the smallest face looked for in pictures; in videos, as `watch`
+FACE = 60  # px, the smallest face looked for in videos, as `watch` does
 OUT_OF_MEMORY = re.compile(r"bad_alloc|alloc(ate)? .*memory|insufficient memory|cannot allocate", re.I)
 TELL = 0.2  # s between two lines about the progress
 

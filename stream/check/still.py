@@ -17,6 +17,7 @@ from stream.sources import SMALLEST
 from stream.tracker import Looker
 from stream.values import Heat, State, Track
 
+SMALL_FACE = 40  # px, the smallest that is looked for
 MOST = 32  # faces that are judged, the largest first
 NO_JUDGE = "this model has no judge of still pictures"
 

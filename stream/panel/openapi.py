@@ -281,7 +281,9 @@ def _history() -> dict[str, Any]:
 
 
 def _session() -> dict[str, Any]:
-    user = _object({"login": {"type": "boolean"}, "name": _TEXT, "role": _TEXT})
+    user = _object(
+        {"login": {"type": "boolean"}, "name": _TEXT, "role": _TEXT, "pages": _many(_TEXT)}, "pages"
+    )
     words = {"type": "string", "minLength": 1, "maxLength": 1024}
     body = {"application/json": {"schema": _object({"name": words, "password": words})}}
     return {

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -15,17 +16,20 @@ if TYPE_CHECKING:
     from stream.accounts.store import Accounts
 
 ACCOUNTS: "web.AppKey[Accounts]" = web.AppKey("accounts")
+PAGES: "web.AppKey[tuple[str, ...]]" = web.AppKey("pages")
 COOKIE = "facewitness"
 PATH = "/api/v1/session"
 LASTS = 7 * 86400  # s that a browser keeps the cookie; a session is over by then
 
 
-def add_sessions(app: web.Application, accounts: "Accounts") -> None:
-    """Let people log in."""
-    app[ACCOUNTS] = accounts
+def add_sessions(app: web.Application, accounts: "Accounts | None", pages: Sequence[str]) -> None:
+    """Tell every page who is logged in and which pages there are; with accounts let people log in."""
+    app[PAGES] = tuple(pages)
     app.router.add_get(PATH, who_is_it)
-    app.router.add_post(PATH, log_in)
-    app.router.add_delete(PATH, log_out)
+    if accounts is not None:
+        app[ACCOUNTS] = accounts
+        app.router.add_post(PATH, log_in)
+        app.router.add_delete(PATH, log_out)
 
 
 async def recognise(request: web.Request) -> None:
@@ -45,8 +49,10 @@ async def recognise(request: web.Request) -> None:
 
 
 async def who_is_it(request: web.Request) -> web.Response:
-    """The user of this session."""
-    return web.json_response(_told(request.get("user")))
+    """The user of this session, and the pages of this server."""
+    told = _told(request.get("user")) | {"login": ACCOUNTS in request.app}
+    pages = request.app[PAGES]
+    return web.json_response({**told, "pages": list(pages)})
 
 
 async def log_in(request: web.Request) -> web.Response:

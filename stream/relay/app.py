@@ -85,9 +85,9 @@ def _add_panel(app: web.Application, panel: Panel) -> list[tuple[str, str]]:
         add_history(app, panel.history)
         pages.append(("/history", "history.html"))
     if panel.accounts is not None:
-        add_sessions(app, panel.accounts)
         app[LOGIN] = "/login"
         pages.append(("/login", "login.html"))
+    add_sessions(app, panel.accounts, [path for path, _ in pages])
 
     async def close(app: web.Application) -> None:
         await asyncio.to_thread(panel.close)

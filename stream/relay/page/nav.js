@@ -1,38 +1,32 @@
 /** What all pages share in their head: the ways to the pages that this server has, who is logged in, log-out. */
 
-import { byId, element } from "./dom.js";
+import { element } from "./dom.js";
 import { RELAY } from "./http.js";
 
 const SESSION = "/api/v1/session";
 
 /** Show the links to the pages that are there, and who is logged in. */
 export async function head() {
-  for (const [id, path] of [["to-check", "/check"], ["to-history", "/history"]]) show(id, path);
-  const user = await session();
-  if (!user?.name) return;
-  const button = element("button", { type: "button", id: "log-out", title: `Logged in as ${user.name}` }, "Log out");
+  const { name, pages } = await session();
+  for (const path of ["check", "history"]) {
+    const link = document.getElementById(`to-${path}`);
+    if (link) link.hidden = !pages.includes(`/${path}`);
+  }
+  if (!name) return;
+  const button = element("button", { type: "button", id: "log-out", title: `Logged in as ${name}` }, "Log out");
   button.addEventListener("click", logOut);
-  document.querySelector("nav").append(element("span", { class: "user", id: "user" }, user.name), button);
+  document.querySelector("nav").append(element("span", { class: "user", id: "user" }, name), button);
 }
 
-/** Who is logged in: {login, name, role}; null where this server has no log-in. */
-export async function session() {
+/** Who is logged in, and what this server has: {login, name, role, pages}. */
+async function session() {
   try {
     const answer = await fetch(new URL(SESSION, RELAY), { cache: "no-store" });
-    return answer.ok ? await answer.json() : null;
+    if (answer.ok) return await answer.json();
   } catch {
-    return null; // the server is away: the page says so elsewhere
+    // the server is away: the page says so elsewhere
   }
-}
-
-async function show(id, path) {
-  const link = byId(id);
-  if (!link || link.ariaCurrent) return;
-  try {
-    link.hidden = !(await fetch(new URL(path, RELAY), { method: "HEAD" })).ok;
-  } catch {
-    // likewise
-  }
+  return { login: false, name: "", role: "", pages: [] };
 }
 
 async function logOut() {
