@@ -58,7 +58,7 @@ class NetworkPool:
 
     def __init__(self, providers: tuple[str, ...], threads: int, batched: bool | None = None) -> None:
         """providers: onnxruntime's names. threads: of each network. batched: where it pays, if not told."""
-        self._providers, self._threads = providers, threads
+        self.providers, self._threads = providers, threads
         self._batched = pays(providers) if batched is None else batched
         self._sizes = PictureSizes() if self._batched and pays(providers) else None
         # On a CPU many more pumps at work than cores gain nothing; a batch wants as many as there are. One
@@ -82,7 +82,7 @@ class NetworkPool:
         faces.min_face = min_face
         if self._sizes is not None:
             self._sizes.meet(faces, USUAL)
-        return Networks(shared.detector, faces, self._providers, digest, self.turns, self._sizes)
+        return Networks(shared.detector, faces, self.providers, digest, self.turns, self._sizes)
 
     def keep(self, used: Iterable[Networks]) -> None:
         """Let go of the detectors that none of these looks through."""
@@ -111,12 +111,12 @@ class NetworkPool:
 
     def _made(self, path: Path) -> tuple[Shared, str]:
         if self._faces is None:
-            faces = FaceDetector(self._providers, self._threads)
+            faces = FaceDetector(self.providers, self._threads)
             self._faces = BatchedFaces(faces) if self._batched else faces
-        detector = open_detector(path, self._providers, self._threads)
+        detector = open_detector(path, self.providers, self._threads)
         shared = Shared(detector, self._faces, batched=self._batched)
         if self._sizes is not None:
-            log.info("warming up on %s", short(self._providers))
+            log.info("warming up on %s", short(self.providers))
             shared.warm_up(())
         return shared, detector.sha256
 

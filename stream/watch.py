@@ -63,7 +63,7 @@ def _watch_one(settings: Settings, pool: NetworkPool) -> int:
         stack.callback(sinks.close)
         outlet = sinks.outlet(settings.sinks, sink_options(settings))
         evidence = _evidence(settings, stack)
-        page = _page(settings, stack)
+        page = _page(settings, pool.providers, stack)
         line = _status_line(settings)
         stream = WatchedStream(settings, networks, outlet, page, line, evidence=evidence)
         # After the alerts that are still on their way.
@@ -81,7 +81,9 @@ def _watch_many(plan: Plan, networks: NetworkPool, flags: dict[str, Any], versio
         sinks = SinkPool()
         stack.callback(sinks.close)
         evidence = _evidence(settings, stack)
-        streams = Streams(plan, networks, sinks, _page(settings, stack), evidence=evidence)
+        streams = Streams(
+            plan, networks, sinks, _page(settings, networks.providers, stack), evidence=evidence
+        )
         last.callback(lambda: _tell_summaries(settings, list(streams.summaries.values())))
         line = ManyLine(sys.stderr) if _on_terminal(settings) else None
         if line is not None:
@@ -158,13 +160,13 @@ def _duration(source: str) -> float | None:
     return duration(source)
 
 
-def _page(settings: Settings, stack: contextlib.ExitStack) -> "Page | None":
+def _page(settings: Settings, providers: tuple[str, ...], stack: contextlib.ExitStack) -> "Page | None":
     """The page that `--serve` asks for; aiortc is loaded only then."""
     if settings.serve is None:
         return None
     from stream.relay.serve import serve
 
-    page = serve(settings)
+    page = serve(settings, providers)
     stack.callback(page.close)
     return page
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from stream.check.order import CheckOptions
 from stream.panel.jobs import GENTLE, LIMITS, Job, Jobs
-from stream.providers import choose
 
 if TYPE_CHECKING:
     from stream.accounts.store import Accounts
@@ -22,10 +21,6 @@ class Asked(Protocol):
     @property
     def model(self) -> str:
         """The detector's name or file."""
-
-    @property
-    def provider(self) -> str:
-        """As a person calls it."""
 
     @property
     def threads(self) -> int:
@@ -54,12 +49,12 @@ class Panel:
     recorder: "Recorder | None" = None
 
     @staticmethod
-    def open(asked: "Asked") -> "Panel":
+    def open(asked: "Asked", providers: tuple[str, ...]) -> "Panel":
         """Open what the settings ask for; a log-in needs a database in any case.
 
-        Raises ConfigError, OutputError, ProviderError.
+        providers: onnxruntime's names, for the checks. Raises ConfigError, OutputError.
         """
-        options = CheckOptions(asked.model, choose(asked.provider), asked.threads, LIMITS, nice=GENTLE)
+        options = CheckOptions(asked.model, providers, asked.threads, LIMITS, nice=GENTLE)
         kept, recorder, accounts = None, None, None
         if asked.history is not None or asked.login:
             from stream.history.address import default_database  # on use: the packages are an extra

@@ -53,11 +53,12 @@ def relay(settings: RelaySettings) -> int:
     ice, tls = _ice(settings), tls_of(settings.host, settings.cert, settings.key, settings.plain_http)
     if settings.push:
         Push(settings.push.replace("{name}", "name")).close()  # better told now than with the first stream
-    networks = open_networks(settings.model, choose(settings.provider), settings.threads, settings.min_face)
+    providers = choose(settings.provider)
+    networks = open_networks(settings.model, providers, settings.threads, settings.min_face)
     if settings.explain and mapper_of(networks.detector) is None:
         raise ConfigError(NO_MAPS.format(networks.label))
     hub = Hub()
-    panel = Panel.open(settings)
+    panel = Panel.open(settings, providers)
     sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.sinks]
     with contextlib.closing(Dispatcher([*sinks, HubSink(hub)])) as dispatcher:
         analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate, settings.explain)

@@ -30,12 +30,15 @@ _END = 10.0  # s for closing everything
 _ADD = 5.0  # s for the page to take a stream up
 
 
-def serve(settings: Settings) -> "Page":
-    """The page that `--serve` asks for, without a stream yet. Raises ConfigError, OutputError."""
+def serve(settings: Settings, providers: tuple[str, ...]) -> "Page":
+    """The page that `--serve` asks for, without a stream yet. Raises ConfigError, OutputError.
+
+    providers: onnxruntime's names, for the checks of files.
+    """
     assert settings.serve is not None
     access = access_of(settings.serve[0], {Role.WATCH: settings.watch_token_file}, settings.login)
     tls = tls_of(settings.serve[0], settings.cert, settings.key, settings.plain_http)
-    panel = Panel.open(settings)
+    panel = Panel.open(settings, providers)
     page = Page(settings.serve, access, tls, panel)
     print(f"facewitness: {page.url}", file=sys.stderr, flush=True)
     return page
