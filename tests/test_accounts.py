@@ -26,7 +26,6 @@ from stream.history.store import History
 from stream.history.tables import SESSIONS, USERS
 from stream.history.values import Query
 from stream.relay.access import Role
-from tests.test_logs import restore  # noqa: F401 - the command sets the logging of this process up
 
 pytest_plugins = ("tests.mariadb_server",)
 ROOT = Path(__file__).parent.parent

@@ -8,16 +8,6 @@ import pytest
 from stream import logs
 
 
-@pytest.fixture(autouse=True)
-def restore():
-    root, ours = logging.getLogger(), logging.getLogger("stream")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
-
-
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_no_password_passes(capsys, style):
     logs.set_up(style, quiet=False)

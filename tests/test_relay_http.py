@@ -31,7 +31,6 @@ from stream.relay.settings import RelaySettings, relay_settings
 from tests import clips
 from tests.relay_peers import Publisher, Relay, Viewer, closing
 from tests.test_cli import ENVIRONMENT
-from tests.test_logs import restore  # noqa: F401 - the command sets the logging of this process up
 
 OFFER = (Path(__file__).parent / "offers" / "chromium_whip.sdp").read_bytes()
 WATCH_OFFER = (Path(__file__).parent / "offers" / "chromium_whep.sdp").read_bytes()
