@@ -1,4 +1,4 @@
-"""What holds for every test: a command that was called in this process leaves its logging behind for nobody."""
+"""What holds for every test: a command that was called in this process leaves no logging behind."""
 
 import logging
 from collections.abc import Iterator
