@@ -1,4 +1,4 @@
-"""What holds for every test: a command that was called in this process leaves no logging behind."""
+"""What holds for every test: it begins with fresh logging, whatever a command or a fixture set up."""
 
 import logging
 from collections.abc import Iterator
@@ -7,11 +7,15 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def restore() -> Iterator[None]:
-    """Put the handlers and levels of the logging back."""
-    root, ours = logging.getLogger(), logging.getLogger("stream")
-    before = root.handlers[:], root.level, ours.level
+def fresh_logging() -> Iterator[None]:
+    """No handler of a command, and the levels that Python begins with; before the test and after it."""
+    _fresh()
     yield
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
+    _fresh()
+
+
+def _fresh() -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [each for each in root.handlers if type(each) is not logging.StreamHandler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("stream").setLevel(logging.NOTSET)
