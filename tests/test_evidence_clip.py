@@ -86,6 +86,13 @@ def test_packets_come_over_the_wire_as_they_were():
 steps = st.tuples(st.floats(0.001, 5), st.booleans(), st.integers(1, 400), st.integers(0, 30))
 
 
+def test_what_is_kept_grows_old_while_pictures_come_that_cannot_be_kept():
+    ring = PacketRing(keep=5, longest=20, largest=4000)
+    ring.add(picture(1.0, True))
+    ring.add(picture(22.0, False, codec=Codec("h264", Fraction(1, 1000), b"", b"")))
+    assert ring.between(-1e9, 1e9) == []
+
+
 @settings(deadline=None)
 @given(st.lists(steps, max_size=200), st.floats(-5, 30))
 def test_the_ring_is_bounded_and_begins_with_a_key_picture(given_steps, span):

@@ -43,10 +43,10 @@ class PacketRing:
                 self._whole = True
             elif broken or not self._whole:
                 self._whole = False  # what it builds on is not here
-                return
-            self._groups[-1].append(coded)
-            self._bytes += len(coded.data)
-            self._forget(coded.time)
+            if self._whole:
+                self._groups[-1].append(coded)
+                self._bytes += len(coded.data)
+            self._forget(coded.time)  # time passes for what is kept, whether or not this one is
 
     def between(self, begin: float, end: float) -> list[Coded]:
         """The pictures up to `end` s, from the last key picture at or before `begin` s, or from the first."""
@@ -66,7 +66,8 @@ class PacketRing:
             self._whole = False
 
     def _too_much(self, now: float) -> bool:
-        return self._bytes > self._largest or now - self._groups[0][0].time > self._longest
+        late = bool(self._groups) and now - self._groups[0][0].time > self._longest
+        return late or self._bytes > self._largest
 
     def _drop(self) -> None:
         self._bytes -= sum(len(coded.data) for coded in self._groups.popleft())
