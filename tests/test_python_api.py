@@ -181,9 +181,9 @@ def test_what_cannot_be_opened_is_one_line(tmp_path: Path):
     with pytest.raises(facewitness.ModelError):
         watch("demo", model=str(tmp_path / "none.onnx"), provider="cpu")
     with pytest.raises(facewitness.FacewitnessError) as caught:
-        list(watch("rtsp://ann:s3cret-word@127.0.0.1:1/x", provider="cpu", retries=0))
+        list(watch("rtsp://watchman:s3cret-word@127.0.0.1:1/x", provider="cpu", retries=0))
     assert "s3cret-word" not in str(caught.value)
-    seen = watch("rtsp://ann:s3cret-word@127.0.0.1:1/x", provider="cpu")
+    seen = watch("rtsp://watchman:s3cret-word@127.0.0.1:1/x", provider="cpu")
     assert "s3cret-word" not in repr(seen)
     assert not seen.health.connected
     seen.close()
