@@ -15,7 +15,8 @@ from export.buckets import BUCKETS, WIDE, Cut, exact, in_runs, padded
 from export.card import CARD_KEY, HEAD_KEY, MAP, Card
 from export.engine import beside, serve
 from export.errors import ModelError
-from export.session import ACCELERATORS, CPU, open_session
+from export.openvino import apart
+from export.session import ACCELERATORS, CPU, OPENVINO, open_session
 from models.crop import to_input
 
 
@@ -158,5 +159,7 @@ def open_detector(path: str | Path, providers: Sequence[str] = (CPU,), threads: 
     if list(inputs) != wanted or inputs["crops"][1:] != [3, size, size]:
         raise ModelError(f"{path} takes {inputs}, but its card promises crops of {size} px")
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    run = serve(Path(path).resolve(), providers, threads, session)
+    run: Run | None = serve(Path(path).resolve(), providers, threads, session)
+    if card.second and session.get_providers()[0] == OPENVINO:
+        run = apart(path, providers, threads, session)
     return Detector(session, open_session(head, (CPU,), threads), card, digest, run)

@@ -25,7 +25,7 @@ import onnxruntime as ort
 from export.binding import Feed, Run, runner
 from export.buckets import WIDE
 from export.errors import ModelError, ProviderError
-from export.session import CPU, HALF, TENSORRT, open_session, real
+from export.session import CPU, HALF, OPENVINO, TENSORRT, open_session, real
 from export.tensorrt import gpu_name, load_tensorrt
 
 log = logging.getLogger(__name__)
@@ -90,11 +90,16 @@ def cache_root() -> Path:
 
 
 def beside(providers: Sequence[str]) -> tuple[str, ...]:
-    """What the small networks run on, and the encoder until its engine is built: TensorRT's deputies.
-
-    MTCNN's stay there for good: PNet's pictures are of any size, and RNet and ONet are too small to gain.
-    """
+    """What the encoder runs on until its engine is built: TensorRT's deputies."""
     return tuple(providers[1:] if real(providers[0]) == TENSORRT else providers)
+
+
+def small(providers: Sequence[str]) -> tuple[str, ...]:
+    """What MTCNN's networks run on: PNet's pictures are of any size, RNet and ONet are too small to gain.
+
+    On OpenVINO a picture takes them 1.3 times as long as on onnxruntime's own CPU provider, measured.
+    """
+    return (CPU,) if providers[0] == OPENVINO else beside(providers)
 
 
 class Rising:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from export.errors import ModelError, ProviderError
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
 HALF = ":fp16"  # behind TENSORRT's name: in half precision
 ACCELERATORS = (CUDA, TENSORRT, TENSORRT + HALF)  # idle but for large batches, and stall on each new shape
+ON_PROCESSOR = (CPU, OPENVINO)  # what they cost is processor time
 
 
 def open_session(
@@ -48,7 +51,7 @@ def open_session(
         session = ort.InferenceSession(
             model if isinstance(model, bytes) else str(model),
             options,
-            providers=with_options(providers, more or {}),
+            providers=with_options(providers, more or {}, threads),
         )
     except Exception as error:  # onnxruntime raises half a dozen unrelated classes here
         raise ModelError(f"{name} is no model that onnxruntime can load: {_first_line(error)}") from error
@@ -63,12 +66,28 @@ def real(provider: str) -> str:
     return provider.removesuffix(HALF)
 
 
-def with_options(providers: Sequence[str], more: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-    """The providers as onnxruntime takes them; more: for the first."""
-    # cuDNN's default exhaustive search costs about half a second for each new batch shape.
-    own = {CUDA: {"cudnn_conv_algo_search": "HEURISTIC"}}
+def with_options(
+    providers: Sequence[str], more: Mapping[str, str], threads: int
+) -> list[tuple[str, dict[str, str]]]:
+    """The providers as onnxruntime takes them; more: for the first. threads: of those that run on them."""
+    own = {
+        # cuDNN's default exhaustive search costs about half a second for each new batch shape.
+        CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
+        # It knows nothing of the session's threads: it would take all cores for each run, or with few threads
+        # in all have one run wait for another. A "stream" is one run at work.
+        OPENVINO: {
+            "device_type": "CPU",
+            "num_streams": str(_cores()),
+            "num_of_threads": str(_cores() * threads),
+        },
+    }
     first, *others = ((real(name), own.get(name, {})) for name in providers)
     return [(first[0], {**first[1], **more}), *others]
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _available() -> list[str]:

@@ -1,7 +1,23 @@
 """Pairs tracks with faces so that the sum of costs is the least possible (the Hungarian method)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from stream.suppression import overlap
+from stream.values import Face
+
+THERE = 0.3  # overlap from which a face of the whole picture is the one expected in a box
+
+
+def closest(boxes: NDArray[np.float32], faces: Sequence[Face]) -> list[Face | None]:
+    """For each box (N, 4) px the face that overlaps it most, or None."""
+    if not faces:
+        return [None] * len(boxes)
+    common = overlap(np.asarray(boxes, np.float32), np.stack([face.box for face in faces]))
+    best = common.argmax(axis=1)
+    return [faces[j] if common[i, j] > THERE else None for i, j in enumerate(best)]
 
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from export import find_model
 from export.detector import open_detector
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
-from export.session import CPU
+from export.session import ON_PROCESSOR
 from stream.analysis import Scorer
 from stream.errors import ModelError, ProviderError
 from stream.faces import FaceDetector
@@ -63,7 +63,7 @@ class NetworkPool:
         self._sizes = PictureSizes() if self._batched and pays(providers) else None
         # On a CPU many more pumps at work than cores gain nothing; a batch wants as many as there are. One
         # more than cores, as of two at work one often waits for Python's lock, and its core would idle.
-        alone = providers[0] == CPU and not self._batched
+        alone = providers[0] in ON_PROCESSOR and not self._batched
         room = max(int(cores()), 1)
         self.turns = Turns(room + 1 if alone else math.inf, room)
         self._opening = threading.Lock()  # held while one is opened, so that it is opened once

@@ -152,9 +152,9 @@ class Shared:
 def pays(providers: Sequence[str]) -> bool:
     """Whether batches are faster than single crops on the first of these providers.
 
-    On a CPU they are not: there a crop costs the same alone (`python -m stream.bench --batches` counts it),
-    and the one worker would keep the other cores idle. CUDA and TensorRT are idle but for large batches;
-    OpenVINO and CoreML were not measured.
+    On a CPU they are not, OpenVINO or not: there a crop costs the same alone (`python -m stream.bench
+    --batches` counts it), and the one worker would keep the other cores idle. CUDA and TensorRT are idle but
+    for large batches; CoreML was not measured.
     """
     return providers[0] in ACCELERATORS
 

@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 
 from export.card import Card
 from stream.analysis import Analysis, Scorer
+from stream.association import closest
 from stream.faces import FaceDetector
 from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.networks import Networks
-from stream.suppression import overlap
 from stream.tracker import Intervals, Tracker
 from stream.values import Face
 
 EVERY = 240.0  # crops a second that no source has: one of each frame
 USUAL = 30.0  # frames a second
-THERE = 0.3  # overlap from which a face found in the whole picture is the one expected in a box
 
 
 class EveryFrame:
@@ -37,12 +36,7 @@ class EveryFrame:
 
     def refine(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Sequence[Face | None]:
         """For each box (N, 4) the face of the whole picture that overlaps it most, or None."""
-        found = self.detect(image)
-        if not found:
-            return [None] * len(boxes)
-        common = overlap(np.asarray(boxes, np.float32), np.stack([face.box for face in found]))
-        best = common.argmax(axis=1)
-        return [found[j] if common[i, j] > THERE else None for i, j in enumerate(best)]
+        return closest(boxes, self.detect(image))
 
 
 class EveryCrop:

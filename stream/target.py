@@ -45,8 +45,9 @@ class Target:
         self.hits += 1
         self._judge(time)
 
-    def detect(self, time: float) -> None:
-        """The detector has found it without being told where."""
+    def detect(self, face: Face, time: float) -> None:
+        """The detector has found it, as `face`, without being told where."""
+        self.motion.learn(face, time)
         self.last_detected = time
         self.detections += 1
         self._judge(time)

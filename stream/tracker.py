@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.appearance import describe, is_cut, likeness, scene_of
-from stream.association import assign
+from stream.association import assign, closest
 from stream.suppression import overlap
 from stream.target import FORGET, Target
 from stream.values import Face, Frame, Track
@@ -75,9 +75,7 @@ class Tracker:
                 target.miss()
         else:
             self._watch_scene(frame.image, gap)
-            self._follow(frame.image, time)
-            if time - self._looked >= self._interval(time) * self.stretch - 1e-3:
-                self._look_over(frame.image, time)
+            self._look(frame.image, time)
         self._targets = [target for target in self._targets if not target.gone(time)]
         return tuple(target.track(time) for target in self._targets)
 
@@ -89,9 +87,26 @@ class Tracker:
                 target.lost_scene = True
         self._scene = scene
 
-    def _follow(self, image: NDArray[np.uint8], time: float) -> None:
-        """ONet at the places where the known faces should be."""
-        claims = self._settle(self._claims(image, time))
+    def _look(self, image: NDArray[np.uint8], time: float) -> None:
+        """A key frame where one is due, or where a face has just gone out of sight."""
+        faces = self._detect(image, time) if self._due(time) else None
+        self._follow(image, time, faces or [])
+        if faces is None and self._due(time):
+            faces = self._detect(image, time)
+        if faces is not None:
+            self._look_over(faces, image, time)
+
+    def _due(self, time: float) -> bool:
+        return time - self._looked >= self._interval(time) * self.stretch - 1e-3
+
+    def _detect(self, image: NDArray[np.uint8], time: float) -> list[Face]:
+        """The detector over the whole picture."""
+        self.last_look, self._looked = "detect", time
+        return [face for face in self._looker.detect(image) if _sound(face)][: 2 * MAX_TRACKS]
+
+    def _follow(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face]) -> None:
+        """Find the known faces among those of a key frame, or by ONet at the places where they should be."""
+        claims = self._settle(self._claims(image, time, faces))
         boxes = np.array([claim.face.box for claim in claims], np.float32).reshape(-1, 4)
         for target in self._targets:
             claim = next((claim for claim in claims if claim.target is target), None)
@@ -101,15 +116,15 @@ class Tracker:
             apart = int((overlap(claim.face.box[None], boxes) > NEAR).sum()) == 1
             target.see(claim.face, claim.look, time, apart)
 
-    def _claims(self, image: NDArray[np.uint8], time: float) -> list["_Claim"]:
+    def _claims(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face]) -> list["_Claim"]:
         """What each target may take for its face; two may want the same one."""
         known = [target for target in self._targets if not target.lost_scene and target.verified(time)]
         if not known:
             return []
-        self.last_look, claims = "refine", []
-        places = _boxes(known, time)
+        claims = []
+        sought = self._sought(image, _boxes(known, time), faces)
         crowded = self._crowded(time)
-        for target, face in zip(known, self._looker.refine(image, places), strict=True):
+        for target, face in zip(known, sought, strict=True):
             if face is None or not _sound(face) or not np.isfinite(target.distance(face, time)):
                 continue
             look = describe(image, face.landmarks)
@@ -117,6 +132,18 @@ class Tracker:
             if alike is not None:
                 claims.append(_Claim(target, face, look, alike))
         return claims
+
+    def _sought(
+        self, image: NDArray[np.uint8], places: NDArray[np.float32], faces: Sequence[Face]
+    ) -> list[Face | None]:
+        """For each place the face there: of those already found, else what ONet sees."""
+        found = closest(places, faces)
+        missing = [i for i, face in enumerate(found) if face is None]
+        if missing:
+            self.last_look = "refine" if self.last_look == "none" else self.last_look
+            for i, face in zip(missing, self._looker.refine(image, places[missing]), strict=True):
+                found[i] = face
+        return found
 
     def _settle(self, claims: list["_Claim"]) -> list["_Claim"]:
         """Of claims to one face the best: of the likest, or else the one in sight, or else the oldest."""
@@ -143,10 +170,8 @@ class Tracker:
             return pace.doubtful
         return pace.calm if time - self._unsteady > pace.calm_after else pace.steady
 
-    def _look_over(self, image: NDArray[np.uint8], time: float) -> None:
-        """The detector over the whole picture: verifies what is known, finds again, finds new."""
-        self.last_look, self._looked = "detect", time
-        faces = [face for face in self._looker.detect(image) if _sound(face)][: 2 * MAX_TRACKS]
+    def _look_over(self, faces: list[Face], image: NDArray[np.uint8], time: float) -> None:
+        """What the detector found on a key frame: verifies what is known, finds again, finds new."""
         looks = [describe(image, face.landmarks) for face in faces]
         pairs = {j: self._targets[i] for i, j in assign(self._costs(faces, looks, time))}
         for j, target in sorted(pairs.items(), key=lambda pair: not pair[1].seen):
@@ -154,7 +179,7 @@ class Tracker:
                 if self._taken(faces[j], time):
                     continue
                 target.see(faces[j], looks[j], time, apart=True)
-            target.detect(time)
+            target.detect(faces[j], time)
         for face, look in zip(faces, looks, strict=True):
             if face.probability >= BIRTH and not self._taken(face, time):
                 self._bear(face, look, time)

@@ -76,7 +76,7 @@ def test_the_options_are_all_words(tmp_path: Path) -> None:
     assert found["trt_fp16_enable"] == "True"
     assert found["trt_engine_cache_path"] == str(tmp_path)
     assert all(isinstance(value, str) for value in found.values())
-    given = with_options((TENSORRT + HALF, CUDA, CPU), found)
+    given = with_options((TENSORRT + HALF, CUDA, CPU), found, 1)
     assert given[0] == (TENSORRT, found)
     assert given[1] == (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"})
     assert given[2] == (CPU, {})

@@ -217,6 +217,30 @@ def test_a_face_out_of_sight_hastens_the_next_key_frame():
     assert np.diff(detects) == pytest.approx(0.1, abs=0.01)
 
 
+def test_what_the_detector_finds_on_a_key_frame_needs_no_onet():
+    stage = Stage(Actor(1, still()))
+    tracker, looks = Tracker(stage), []
+    for t in clock(4):
+        stage.calls.clear()
+        tracker.update(stage.frame(t))
+        looks.append(tuple(stage.calls))
+    assert set(looks) == {("detect",), ("refine",)}
+
+
+def test_a_known_face_that_the_detector_misses_on_a_key_frame_is_left_to_onet():
+    class Shy(Stage):
+        def detect(self, image):
+            super().detect(image)
+            return () if self.shy else tuple(self.visible)
+
+    stage = Shy(Actor(1, still()))
+    stage.shy, tracker = False, Tracker(stage)
+    run(tracker, stage, clock(1))
+    stage.shy = True
+    frames = run(tracker, stage, clock(1, start=1.0))
+    assert all(tracks[0].seen for tracks in frames)
+
+
 # --- damage, cuts, occlusion
 
 

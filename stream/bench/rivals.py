@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from export.session import ACCELERATORS, CPU
+from export.session import ACCELERATORS, ON_PROCESSOR
 from stream.bench.apart import ask
 from stream.bench.clips import Clip, make_clip
 from stream.bench.rungs import RUNGS
@@ -61,7 +61,7 @@ def compare(
             file = INT8 if rung.int8 and not on_gpu else FLOAT
             runs.append(upper(rung.name, str(folder / file), rung.adds))
         ours = upper(RUNGS[-1].name, model, "")
-    found = ladder(runs, ours, "cpu_ms" if first == CPU else "wall_ms")
+    found = ladder(runs, ours, "cpu_ms" if first in ON_PROCESSOR else "wall_ms")
     told = "random numbers, seeded: only time is compared" if weights is None else weights.name
     return {"clip": Clip().label, "weights": told, "threads": threads, **found}
 
