@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stream.appearance import SHAPE, align, blend, describe, is_cut, likeness, scene_of
-from stream.association import assign
+from stream.association import THERE, assign, closest
 from stream.motion import Motion
 from stream.suppression import overlap
 from stream.target import FORGET
@@ -553,3 +553,19 @@ def test_a_still_real_face_in_camera_noise_stands_still(people):
             raw.append(detector.detect(image)[0].box)
     assert np.std(boxes, axis=0).max() < 0.3 * np.std(raw, axis=0).max()
     assert np.abs(np.diff(boxes, axis=0)).mean() < 0.15 * np.abs(np.diff(raw, axis=0)).mean()
+
+
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2**31))
+def test_the_closest_face_is_the_one_that_overlaps_most_or_none(n, m, seed):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 200, (n + m, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(50, 150, (n + m, 2))], axis=1).astype(np.float32)
+    faces = [Face(box, np.zeros((5, 2), np.float32), 0.9) for box in boxes[n:]]
+    found = closest(boxes[:n], faces)
+    assert len(found) == n
+    for box, face in zip(boxes[:n], found, strict=True):
+        common = [float(overlap(box[None], f.box[None])[0, 0]) for f in faces]
+        if face is None:
+            assert max(common, default=0) <= THERE
+        else:
+            assert float(overlap(box[None], face.box[None])[0, 0]) == max(common) > THERE
