@@ -67,10 +67,9 @@ def test_the_picture_comes_back_with_its_overlay_and_untouched(networks, real):
                 x, y, w, h = channel.row()["tracks"][0]["box"]
                 left, top = round(x * 640), round(y * 480)
                 # The box is a few frames younger than the picture; its line is looked for within 4 px.
-                lines = [
-                    np.s_[row : row + 1, left + 6 : left + 14] for row in range(max(top - 4, 0), top + 5)
-                ]
+                lines = [np.s_[r : r + 1, left + 6 : left + 14] for r in range(max(top - 4, 0), top + 5)]
                 assert max(difference(painted[line], still[line]) for line in lines) > 40
+                assert max(difference(untouched[line], still[line]) for line in lines) < 20
                 assert 0.2 < w < 0.5
                 assert 0.3 < h < 0.8
 
