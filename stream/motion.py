@@ -42,8 +42,7 @@ class Motion:
         self._time = time
         self._raw = self._smooth = _to_vector(face)
         self._speed = self._change = np.zeros_like(self._raw)
-        # (4,): the box's centre from that of the landmarks, and its sides, in units of the landmarks' spread.
-        self._around = np.concatenate([_beside(face), _sides(face)]) / self._smooth[SPREAD]
+        self._around = _box_around(face) / self._smooth[SPREAD]
         self._learnt, self._known = time, 1.0
 
     @property
@@ -77,7 +76,7 @@ class Motion:
 
     def learn(self, face: Face, time: float) -> None:
         """Take how the whole detector lays its box around the landmarks."""
-        around = np.concatenate([_beside(face), _sides(face)]) / self._smooth[SPREAD]
+        around = _box_around(face) / self._smooth[SPREAD]
         off = float(np.abs(around - self._around).max() / self._around[2:].mean())
         kept = np.exp(-(time - self._learnt) / SETTLE - (off / TURNED) ** 2)
         self._known = 1 + self._known * float(kept)
@@ -99,17 +98,14 @@ def _to_vector(face: Face) -> NDArray[np.float64]:
     points = face.landmarks.astype(np.float64)
     beside = points - points.mean(axis=0)
     # Of a face 0.55 of its side; should they all fall together, what is measured by it stays bounded.
-    spread = max(float(np.linalg.norm(beside)), 0.1 * float(_sides(face).mean()), 1e-3)
+    spread = max(float(np.linalg.norm(beside)), 0.1 * float((face.box[2:] - face.box[:2]).mean()), 1e-3)
     return np.concatenate([points.mean(axis=0), [spread], beside.ravel()])
 
 
-def _beside(face: Face) -> NDArray[np.float64]:
-    """(2,) px: the box's centre from that of the landmarks."""
-    return face.box.astype(np.float64).reshape(2, 2).mean(axis=0) - face.landmarks.mean(axis=0)
-
-
-def _sides(face: Face) -> NDArray[np.float64]:
-    return face.box[2:].astype(np.float64) - face.box[:2]
+def _box_around(face: Face) -> NDArray[np.float64]:
+    """(4,) px: the box's centre from that of the landmarks, and its sides."""
+    box = face.box.astype(np.float64)
+    return np.concatenate([(box[:2] + box[2:]) / 2 - face.landmarks.mean(axis=0), box[2:] - box[:2]])
 
 
 def _from_vector(
