@@ -73,7 +73,7 @@ def slow(networks: Networks, *, every: bool) -> Callable[[], Analysis]:
 
     every: new faces are sought and crops encoded on every frame, not at the product's pace.
     """
-    intervals = Intervals(0.0, 0.0, 0.0, 0.0) if every else Intervals()
+    intervals = Intervals(0.0, 0.0, 0.0, 0.0, glance=0.0) if every else Intervals(glance=0.0)
     detector = EveryCrop(networks.detector, EVERY if every else None)
     return lambda: _stair(networks, detector, Tracker(EveryFrame(networks.faces), intervals))
 

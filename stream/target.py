@@ -64,6 +64,11 @@ class Target:
         """Whether the detector itself has found it lately."""
         return time - self.last_detected <= VERIFY
 
+    def steady(self, time: float, within: float) -> bool:
+        """Whether it was found less than `within` s ago, and nothing about it is in doubt."""
+        sure = self.confirmed and self.seen and not self.lost_scene and self.verified(time)
+        return sure and time - self.last_seen < within
+
     def distance(self, face: Face, time: float) -> float:
         """How far a face is from where this one should be, 0..1 of what it may; inf beyond that."""
         box = self.motion.smoothed(time)[0]

@@ -1,4 +1,4 @@
-"""Follows faces over frames: the detector on key frames, ONet alone in between, ids that stay with people.
+"""Follows faces over frames: the detector on key frames, ONet or a glance in between, ids stay with people.
 
 Decides only; it has no clock, and the networks are handed in. All times are seconds on the source's clock.
 """
@@ -22,6 +22,7 @@ BIGGER = 1.2  # a new face this much larger takes the place of the smallest wher
 SAME_PLACE = 0.4  # overlap from which two boxes are of one face
 NEAR = 0.05  # overlap from which one face shows in the other's thumbnail
 CLEARLY = 0.1  # difference in likeness that decides whose a face is
+UNMOVED = 0.93  # likeness to its last sight from which a face is where it should be
 TWIN = 0.8  # likeness from which a face disputed by two tracks belongs to both: they are one
 
 Looks = NDArray[np.float32]
@@ -46,6 +47,7 @@ class Intervals:
     steady: float = 1 / 3
     calm: float = 0.5  # once all has been steady for `calm_after`
     calm_after: float = 3.0
+    glance: float = 0.05  # since a steady face was last sought: so long it is trusted to be where it should
 
 
 class Tracker:
@@ -59,7 +61,7 @@ class Tracker:
         self._time = self._looked = self._unsteady = -np.inf
         self._scene: Looks | None = None
         self.stretch = 1.0  # factor on the intervals, where the machine is full
-        self.last_look: Literal["detect", "refine", "none"] = "none"
+        self.last_look: Literal["detect", "refine", "glance", "none"] = "none"
 
     def update(self, frame: Frame) -> tuple[Track, ...]:
         """The faces of a frame, the oldest track first; those out of sight are predicted.
@@ -90,7 +92,7 @@ class Tracker:
     def _look(self, image: NDArray[np.uint8], time: float) -> None:
         """A key frame where one is due, or where a face has just gone out of sight."""
         faces = self._detect(image, time) if self._due(time) else None
-        self._follow(image, time, faces or [])
+        self._follow(image, time, faces)
         if faces is None and self._due(time):
             faces = self._detect(image, time)
         if faces is not None:
@@ -104,26 +106,46 @@ class Tracker:
         self.last_look, self._looked = "detect", time
         return [face for face in self._looker.detect(image) if _sound(face)][: 2 * MAX_TRACKS]
 
-    def _follow(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face]) -> None:
-        """Find the known faces among those of a key frame, or by ONet at the places where they should be."""
-        claims = self._settle(self._claims(image, time, faces))
+    def _follow(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face] | None) -> None:
+        """Find the known faces among those of a key frame, else by a glance or ONet where they should be."""
+        crowded = self._crowded(time)
+        steady = self._glance(image, time, crowded) if faces is None else []
+        claims = self._settle(self._claims(image, time, faces or [], crowded, steady))
         boxes = np.array([claim.face.box for claim in claims], np.float32).reshape(-1, 4)
         for target in self._targets:
             claim = next((claim for claim in claims if claim.target is target), None)
-            if claim is None:
+            if claim is not None:
+                apart = int((overlap(claim.face.box[None], boxes) > NEAR).sum()) == 1
+                target.see(claim.face, claim.look, time, apart)
+            elif target not in steady:
                 target.miss()
-                continue
-            apart = int((overlap(claim.face.box[None], boxes) > NEAR).sum()) == 1
-            target.see(claim.face, claim.look, time, apart)
 
-    def _claims(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face]) -> list["_Claim"]:
+    def _glance(self, image: NDArray[np.uint8], time: float, crowded: set[int]) -> list[Target]:
+        """The targets found a moment ago that look the same where they should be now: they need no ONet."""
+        steady = [
+            target
+            for target in self._targets
+            if target.steady(time, self._intervals.glance)
+            and target.id not in crowded
+            and likeness(target.recent, describe(image, target.motion.smoothed(time)[1])) >= UNMOVED
+        ]
+        self.last_look = "glance" if steady else self.last_look
+        return steady
+
+    def _claims(
+        self,
+        image: NDArray[np.uint8],
+        time: float,
+        faces: Sequence[Face],
+        crowded: set[int],
+        steady: Sequence[Target],
+    ) -> list["_Claim"]:
         """What each target may take for its face; two may want the same one."""
-        known = [target for target in self._targets if not target.lost_scene and target.verified(time)]
+        known = [t for t in self._targets if t not in steady and not t.lost_scene and t.verified(time)]
         if not known:
             return []
         claims = []
         sought = self._sought(image, _boxes(known, time), faces)
-        crowded = self._crowded(time)
         for target, face in zip(known, sought, strict=True):
             if face is None or not _sound(face) or not np.isfinite(target.distance(face, time)):
                 continue
@@ -140,7 +162,7 @@ class Tracker:
         found = closest(places, faces)
         missing = [i for i, face in enumerate(found) if face is None]
         if missing:
-            self.last_look = "refine" if self.last_look == "none" else self.last_look
+            self.last_look = "detect" if self.last_look == "detect" else "refine"
             for i, face in zip(missing, self._looker.refine(image, places[missing]), strict=True):
                 found[i] = face
         return found
