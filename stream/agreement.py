@@ -11,6 +11,9 @@ crops at the product's own pace, while every frame is still looked over. Seconds
 their two states, and those of one alarm counted apart. The interval is a bootstrap over files, as the seconds
 of one hang together (Davison & Hinkley 1997, section 3.8).
 
+`--itself` compares the slow path with the slow path, connected two frames later and so taking other crops of
+the same video: how far the verdicts hang on that alone.
+
     python -m stream.agreement DATA/faceforensics DATA/deepfacelive DATA/dfdc --seconds 10 --json FILE
 """
 
@@ -25,19 +28,19 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.analysis import Analysis
 from stream.config import PROVIDERS
 from stream.crops import VIDEOS
 from stream.errors import ConfigError, FacewitnessError, Truncated
 from stream.governor import RISKY
 from stream.networks import open_networks
 from stream.providers import choose
-from stream.slow_path import fast, slow
+from stream.slow_path import Late, Stair, fast, slow
 from stream.sources import SourceOptions, display_name, find
 from stream.values import Frame, Phase, State
 
 WANTED = 0.99  # of the seconds
 DRAWS = 2000  # of the bootstrap
+LATE = 2  # frames by which a path that is compared with itself begins later
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Agreement:
     slow_alerts: tuple[float, ...]
 
 
-def compare(name: str, frames: Iterator[Frame], paths: Sequence[Callable[[], Analysis]]) -> Agreement:
+def compare(name: str, frames: Iterator[Frame], paths: Sequence[Callable[[], Stair]]) -> Agreement:
     """Take a video through both paths, each frame decoded once. paths: the fast and the slow one."""
     stairs = [make() for make in paths]
     states: list[list[tuple[float, State]]] = [[], []]
@@ -131,9 +134,9 @@ def frames_of(name: str, duration: float | None) -> Iterator[Frame]:
         print(f"agreement: {error}", file=sys.stderr)
 
 
-def row(found: Agreement) -> str:
-    """One video for people."""
-    alerts = f"fast {list(found.fast_alerts)}, slow {list(found.slow_alerts)}"
+def row(found: Agreement, first: str = "fast") -> str:
+    """One video for people. first: what the first path is called."""
+    alerts = f"{first} {list(found.fast_alerts)}, slow {list(found.slow_alerts)}"
     differ = "".join(f"; {count} s {states}" for states, count in found.differ.items())
     return (
         f"{found.name}: {found.same_seconds} of {found.seconds} seconds, "
@@ -149,8 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FacewitnessError as error:
         print(f"agreement: {error}", file=sys.stderr)
         return error.exit_code
-    paths = fast(networks), slow(networks, every=given.slow == "every")
+    leisurely = slow(networks, every=given.slow == "every")
+    paths = (lambda: Late(leisurely(), LATE)) if given.itself else fast(networks), leisurely
     report = {"schema": 1, "type": "agreement", "model": networks.label, "slow": given.slow}
+    report |= {"itself": given.itself}
     found: list[Agreement] = []
     skipped: list[str] = []
     code, begin = 0, time.process_time()
@@ -161,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"agreement: {error}", file=sys.stderr)
             skipped, code = [*skipped, display_name(name)], error.exit_code
             continue
-        print(row(found[-1]), flush=True)
+        print(row(found[-1], "later" if given.itself else "fast"), flush=True)
         if given.json:  # after each file: a run of hours that is ended has said what it knew
             report |= {**summary(found), "cpu_s": round(time.process_time() - begin, 1), "skipped": skipped}
             Path(given.json).write_text(json.dumps({**report, "each": [asdict(a) for a in found]}, indent=1))
@@ -198,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         default="every",
         help="new faces and crops on every frame, or paced",
     )
+    add("--itself", action="store_true", help=f"the slow path beside itself, {LATE} frames later")
     add("--seconds", type=float, metavar="S", help="no more of each than its first so many")
     add("--json", metavar="FILE", help="the report")
     add("--model", default="detector")

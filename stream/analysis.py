@@ -71,7 +71,7 @@ class Follower(Protocol):
 
     @property
     def last_look(self) -> str:
-        """How the last frame was looked at: "detect", "refine" or "none"."""
+        """How the last frame was looked at: "detect", "refine", "glance" or "none"."""
 
     def update(self, frame: Frame) -> tuple[Track, ...]:
         """The tracks in this frame."""

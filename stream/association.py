@@ -9,6 +9,20 @@ from stream.suppression import overlap
 from stream.values import Face
 
 THERE = 0.3  # overlap from which a face of the whole picture is the one expected in a box
+SAME_PLACE = 0.4  # overlap from which two boxes are of one face
+
+
+def is_sound(face: Face) -> bool:
+    """Whether its box is one: finite, with area, of a size that a picture can have."""
+    numbers = np.concatenate([face.box, face.landmarks.ravel()])
+    if not (np.isfinite(numbers).all() and np.abs(numbers).max() < 1e6):
+        return False
+    return bool((face.box[2:] - face.box[:2] >= 1).all())
+
+
+def same_place(a: Face, b: Face) -> bool:
+    """Whether two faces are one, found twice."""
+    return bool(overlap(a.box[None], b.box[None])[0, 0] > SAME_PLACE)
 
 
 def closest(boxes: NDArray[np.float32], faces: Sequence[Face]) -> list[Face | None]:

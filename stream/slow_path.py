@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,17 @@ from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.networks import Networks
 from stream.tracker import Intervals, Tracker
-from stream.values import Face
+from stream.values import Face, Frame, Result
 
 EVERY = 240.0  # crops a second that no source has: one of each frame
 USUAL = 30.0  # frames a second
+
+
+class Stair(Protocol):
+    """What is compared; `stream.analysis.Analysis` is one."""
+
+    def step(self, frame: Frame) -> Result:
+        """Analyse one frame."""
 
 
 class EveryFrame:
@@ -61,6 +69,18 @@ class EveryCrop:
         """Windows to probabilities, one run for each."""
         windows = zip(features, weights, strict=True)
         return np.concatenate([self._detector.score(f[None], w[None]) for f, w in windows])
+
+
+class Late:
+    """A stair that does not look at the first frames, as one that was connected a moment later."""
+
+    def __init__(self, stair: Stair, frames: int) -> None:
+        self._stair, self._left = stair, frames
+
+    def step(self, frame: Frame) -> Result:
+        """As the stair's; a frame that it does not look at counts as corrupt."""
+        late, self._left = self._left > 0, self._left - 1
+        return self._stair.step(replace(frame, corrupt=True) if late else frame)
 
 
 def fast(networks: Networks) -> Callable[[], Analysis]:

@@ -1,4 +1,4 @@
-"""Follows faces over frames: the detector on key frames, ONet or a glance in between, ids stay with people.
+"""Follows faces over frames: the detector on key frames, ONet or a glance between, ids that stay with people.
 
 Decides only; it has no clock, and the networks are handed in. All times are seconds on the source's clock.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.appearance import describe, is_cut, likeness, scene_of
-from stream.association import assign, closest
+from stream.association import SAME_PLACE, assign, closest, is_sound, same_place
 from stream.suppression import overlap
 from stream.target import FORGET, Target
 from stream.values import Face, Frame, Track
@@ -19,10 +19,9 @@ from stream.values import Face, Frame, Track
 BIRTH = 0.9  # probability that a new face needs; a known one may fall to the detector's own threshold
 MAX_TRACKS = 16
 BIGGER = 1.2  # a new face this much larger takes the place of the smallest where all are taken
-SAME_PLACE = 0.4  # overlap from which two boxes are of one face
 NEAR = 0.05  # overlap from which one face shows in the other's thumbnail
 CLEARLY = 0.1  # difference in likeness that decides whose a face is
-UNMOVED = 0.93  # likeness to its last sight from which a face is where it should be
+UNMOVED = 0.93  # likeness to its last sight from which a face is in its place
 TWIN = 0.8  # likeness from which a face disputed by two tracks belongs to both: they are one
 
 Looks = NDArray[np.float32]
@@ -40,14 +39,16 @@ class Looker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Seconds from one key frame to the next."""
+    """Seconds from one key frame to the next, and how long a face may go unsought."""
 
     empty: float = 0.2  # while there is no face: how long a newcomer may wait
     doubtful: float = 0.1  # while a face is new or out of sight
     steady: float = 1 / 3
     calm: float = 0.5  # once all has been steady for `calm_after`
     calm_after: float = 3.0
-    glance: float = 0.05  # since a steady face was last sought: so long it is trusted to be where it should
+    # A face found less than this ago is not sought where a glance shows it in its place: at 30 frames a
+    # second ONet looks for it in every other one, below 20 in each.
+    glance: float = 0.05
 
 
 class Tracker:
@@ -104,13 +105,14 @@ class Tracker:
     def _detect(self, image: NDArray[np.uint8], time: float) -> list[Face]:
         """The detector over the whole picture."""
         self.last_look, self._looked = "detect", time
-        return [face for face in self._looker.detect(image) if _sound(face)][: 2 * MAX_TRACKS]
+        return [face for face in self._looker.detect(image) if is_sound(face)][: 2 * MAX_TRACKS]
 
     def _follow(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face] | None) -> None:
         """Find the known faces among those of a key frame, else by a glance or ONet where they should be."""
         crowded = self._crowded(time)
         steady = self._glance(image, time, crowded) if faces is None else []
-        claims = self._settle(self._claims(image, time, faces or [], crowded, steady))
+        known = [t for t in self._targets if t not in steady and not t.lost_scene and t.verified(time)]
+        claims = self._settle(self._claims(known, image, time, faces or [], crowded))
         boxes = np.array([claim.face.box for claim in claims], np.float32).reshape(-1, 4)
         for target in self._targets:
             claim = next((claim for claim in claims if claim.target is target), None)
@@ -122,32 +124,28 @@ class Tracker:
 
     def _glance(self, image: NDArray[np.uint8], time: float, crowded: set[int]) -> list[Target]:
         """The targets found a moment ago that look the same where they should be now: they need no ONet."""
-        steady = [
-            target
-            for target in self._targets
-            if target.steady(time, self._intervals.glance)
-            and target.id not in crowded
-            and likeness(target.recent, describe(image, target.motion.smoothed(time)[1])) >= UNMOVED
-        ]
+        steady = []
+        for target in self._targets:
+            if target.id not in crowded and target.steady(time, self._intervals.glance):
+                look = describe(image, target.motion.smoothed(time)[1])
+                if likeness(target.recent, look) >= UNMOVED:
+                    steady.append(target)
         self.last_look = "glance" if steady else self.last_look
         return steady
 
     def _claims(
         self,
+        known: list[Target],
         image: NDArray[np.uint8],
         time: float,
         faces: Sequence[Face],
         crowded: set[int],
-        steady: Sequence[Target],
     ) -> list["_Claim"]:
         """What each target may take for its face; two may want the same one."""
-        known = [t for t in self._targets if t not in steady and not t.lost_scene and t.verified(time)]
-        if not known:
-            return []
         claims = []
-        sought = self._sought(image, _boxes(known, time), faces)
+        sought = self._sought(image, _boxes(known, time), faces) if known else []
         for target, face in zip(known, sought, strict=True):
-            if face is None or not _sound(face) or not np.isfinite(target.distance(face, time)):
+            if face is None or not is_sound(face) or not np.isfinite(target.distance(face, time)):
                 continue
             look = describe(image, face.landmarks)
             alike = target.resembles(look, target.id in crowded)
@@ -171,7 +169,7 @@ class Tracker:
         """Of claims to one face the best: of the likest, or else the one in sight, or else the oldest."""
         settled: list[_Claim] = []
         for claim in claims:  # the oldest first
-            rival = next((c for c in settled if _same_place(c.face, claim.face)), None)
+            rival = next((c for c in settled if same_place(c.face, claim.face)), None)
             if rival is None:
                 settled.append(claim)
                 continue
@@ -252,15 +250,3 @@ class _Claim:
 def _boxes(targets: list[Target], time: float) -> NDArray[np.float32]:
     """Where targets should be: (N, 4)."""
     return np.array([target.motion.smoothed(time)[0] for target in targets], np.float32).reshape(-1, 4)
-
-
-def _same_place(a: Face, b: Face) -> bool:
-    return bool(overlap(a.box[None], b.box[None])[0, 0] > SAME_PLACE)
-
-
-def _sound(face: Face) -> bool:
-    """Whether the box is one: finite, with area, of a size that a picture can have."""
-    numbers = np.concatenate([face.box, face.landmarks.ravel()])
-    if not (np.isfinite(numbers).all() and np.abs(numbers).max() < 1e6):
-        return False
-    return bool((face.box[2:] - face.box[:2] >= 1).all())

@@ -10,7 +10,7 @@ import pytest
 from stream import agreement
 from stream.agreement import by_second, compare
 from stream.networks import Networks, open_networks
-from stream.slow_path import EveryCrop, EveryFrame
+from stream.slow_path import EveryCrop, EveryFrame, Late
 from stream.sources import demo
 from stream.values import Frame, Result, State
 
@@ -52,14 +52,38 @@ def test_seconds_that_differ_are_counted() -> None:
         "x",
         iter(frames),
         [
-            lambda: Says(lambda t: State.ALERT if t >= 5 else State.CLEAR),  # type: ignore[list-item]
-            lambda: Says(lambda t: State.ALERT if t >= 7.3 else State.CLEAR),  # type: ignore[list-item]
+            lambda: Says(lambda t: State.ALERT if t >= 5 else State.CLEAR),
+            lambda: Says(lambda t: State.ALERT if t >= 7.3 else State.CLEAR),
         ],
     )
     assert (late.seconds, late.same_seconds, late.same_alarms) == (10, 8, 8)
     assert late.differ == {"ALERT, CLEAR": 2}
     assert "2 s ALERT, CLEAR" in agreement.row(late)
     assert late.same_frames == pytest.approx(0.77)
+
+
+def test_a_path_that_begins_later_does_not_look_at_what_came_before() -> None:
+    corrupt: list[bool] = []
+
+    class Keeps(Says):
+        def step(self, frame: Frame) -> Result:
+            corrupt.append(frame.corrupt)
+            return super().step(frame)
+
+    late = Late(Keeps(lambda t: State.CLEAR), 2)
+    for i in range(4):
+        late.step(Frame(np.zeros((4, 4, 3), np.uint8), i / 10, 0.0, i))
+    assert corrupt == [True, True, False, False]
+
+
+def test_the_slow_path_can_be_held_to_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "itself.json"
+    agreement.main(["demo", "--slow", "paced", "--itself", "--seconds", "2", "--json", str(report)])
+    found = json.loads(report.read_text())
+    assert found["itself"] is True
+    assert found["seconds"] == 2
+    assert found["each"][0]["same_frames"] < 1  # its first two frames are not looked at
+    assert "later [" in capsys.readouterr().out
 
 
 def same(name: str, agreeing: int) -> agreement.Agreement:

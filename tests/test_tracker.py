@@ -227,6 +227,74 @@ def test_what_the_detector_finds_on_a_key_frame_needs_no_onet():
     assert set(looks) == {("detect",), ("refine",), ()}
 
 
+def looks_of(tracker, stage, times):
+    found = []
+    for t in times:
+        tracker.update(stage.frame(t))
+        found.append(tracker.last_look)
+    return found
+
+
+@pytest.mark.parametrize("fps", [10, 15, 24, 30, 60])
+def test_a_steady_face_is_sought_twenty_times_a_second_or_in_each_frame(fps):
+    stage = Stage(Actor(1, lambda t: (200 + 40 * t, 150, 90)))
+    tracker = Tracker(stage)
+    run(tracker, stage, clock(1, fps))
+    times = clock(3, fps, start=1.0)
+    looks = looks_of(tracker, stage, times)
+    sought = [t for t, look in zip(times, looks, strict=True) if look != "glance"]
+    assert np.diff(sought).max() < 0.05 + 1 / fps + 1e-6
+    assert ("glance" in looks) == (fps > 20)
+    if fps >= 24:
+        assert len(sought) < 0.55 * len(times)
+
+
+def test_a_tracker_that_may_not_glance_seeks_in_each_frame():
+    stage = Stage(Actor(1, still()))
+    assert "glance" not in looks_of(Tracker(stage, Intervals(glance=0.0)), stage, clock(3))
+
+
+def until_a_glance_would_do(tracker, stage):
+    """Feed frames until ONet has just found all faces; the time of the next one."""
+    for t in clock(5):
+        tracker.update(stage.frame(t))
+        if t > 2 and tracker.last_look == "refine":
+            return t + 1 / 30
+    raise AssertionError("ONet was never asked")
+
+
+@pytest.mark.parametrize("way", [(0.1, 0.0, 1.0), (0.0, 0.1, 1.0), (0.0, 0.0, 1.2)])
+def test_a_face_that_is_not_quite_where_it_should_be_is_sought_at_once(way):
+    place = [200.0, 150.0, 90.0]
+    stage = Stage(Actor(1, lambda t: tuple(place)))
+    tracker = Tracker(stage)
+    then = until_a_glance_would_do(tracker, stage)
+    x, y, side = way
+    place[:] = 200 + 90 * x, 150 + 90 * y, 90 * side
+    (track,) = tracker.update(stage.frame(then))
+    assert tracker.last_look == "refine"
+    assert track.seen
+
+
+@pytest.mark.parametrize("other", [None, 3])
+def test_a_glance_holds_no_face_that_has_gone_and_takes_nobody_else_for_it(other):
+    stage = Stage(Actor(1, still()), Actor(2, still(430)))
+    tracker = Tracker(stage)
+    then = until_a_glance_would_do(tracker, stage)
+    stage.actors = (stage.actors[1],) if other is None else (Actor(other, still()), stage.actors[1])
+    assert [(track.id, track.seen) for track in tracker.update(stage.frame(then))][:2] == [
+        (1, False),
+        (2, True),
+    ]
+
+
+def test_where_two_faces_touch_each_is_sought_in_each_frame():
+    stage = Stage(Actor(1, still(200)), Actor(2, still(275)))
+    tracker = Tracker(stage)
+    run(tracker, stage, clock(1))
+    assert "glance" not in looks_of(tracker, stage, clock(2, start=1.0))
+
+
 def test_a_known_face_that_the_detector_misses_on_a_key_frame_is_left_to_onet():
     class Shy(Stage):
         def detect(self, image):

@@ -50,7 +50,7 @@ class Rung:
 
 RUNGS = (
     Rung("onnxruntime", "(b): the encoder too", tracking=False, paced=False, int8=False, joined=False),
-    Rung("tracking", "MTCNN on key frames, ONet alone between", paced=False, int8=False, joined=False),
+    Rung("tracking", "MTCNN on key frames, ONet or a glance between", paced=False, int8=False, joined=False),
     Rung("pacing", "8 crops a second of each face, not 30", int8=False, joined=False),
     Rung("int8", "the encoder's weights and activations in int8", joined=False),
     Rung("batching", "a frame's crops in one run"),
