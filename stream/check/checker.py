@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from stream.bounded_process import BoundedProcess, StoppedError
 from stream.check.child import BOOT
 from stream.check.order import LONGEST, Checked, CheckOptions
 from stream.check.values import Failure, FileReport, Kind
@@ -30,55 +29,24 @@ class Checker:
     """One check at a time; `stop` may be called by another thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = self._late = False
+        self._apart = BoundedProcess()
 
     def check(self, path: Path, options: CheckOptions, progress: Progress | None = None) -> Checked:
         """The report of a file; never raises for what the file is."""
         failure = refused(path, options)
         if failure is not None:
             return _failed(path, failure)
-        environment = {**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": str(options.limits.pixels)}
-        with self._lock:
-            if self._stopped:
-                return _failed(path, Failure(TooSlow.exit_code, f"{path.name}: it was stopped"))
-            self._late = False
-            self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-c", BOOT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-            )
-        timer = threading.Timer(options.limits.patience, self._expire)
-        timer.daemon = True
-        timer.start()
+        limits = options.limits
+        environment = {"OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.pixels)}
         try:
-            return self._answer(process, path, options, progress)
-        finally:
-            timer.cancel()
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):
-                    assert pipe is not None
-                    pipe.close()
-            self._process = None
+            with self._apart.run(BOOT, limits.patience, environment) as process:
+                return self._answer(process, path, options, progress)
+        except StoppedError:
+            return _failed(path, _stopped(path))
 
     def stop(self) -> None:
         """End what runs, and what would follow."""
-        with self._lock:
-            self._stopped = True
-            process = self._process
-        if process is not None:
-            process.kill()
-
-    def _expire(self) -> None:
-        self._late = True
-        process = self._process
-        if process is not None:
-            process.kill()
+        self._apart.stop()
 
     def _answer(
         self, process: "subprocess.Popen[bytes]", path: Path, options: CheckOptions, progress: Progress | None
@@ -102,11 +70,11 @@ class Checker:
         return _failed(path, self._why(process, path, options))
 
     def _why(self, process: "subprocess.Popen[bytes]", path: Path, options: CheckOptions) -> Failure:
-        if self._late:
+        if self._apart.late:
             limit = options.limits.patience
             return Failure(TooSlow.exit_code, f"{path.name}: the check took longer than {limit:g} s")
-        if self._stopped:
-            return Failure(TooSlow.exit_code, f"{path.name}: it was stopped")
+        if self._apart.stopped:
+            return _stopped(path)
         process.kill()
         code = process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
@@ -128,6 +96,10 @@ def refused(path: Path, options: CheckOptions) -> Failure | None:
         most = options.limits.bytes >> 20
         return Failure(TooLarge.exit_code, f"{path.name}: {facts.st_size >> 20} MiB, {most} MiB are the most")
     return None
+
+
+def _stopped(path: Path) -> Failure:
+    return Failure(TooSlow.exit_code, f"{path.name}: it was stopped")
 
 
 def _failed(path: Path, failure: Failure) -> Checked:

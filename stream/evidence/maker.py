@@ -6,13 +6,13 @@ import logging
 import pickle
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from stream.bounded_process import BoundedProcess, StoppedError
 from stream.coded import Codec
 from stream.evidence.job import Job
 
@@ -32,45 +32,22 @@ class Maker:
     """Runs one child after the other; `stop` may be called by another thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._apart = BoundedProcess()
 
     def make(self, job: Job, folder: Path) -> dict[str, Any]:
         """Clip, annotated copy, crops and curve into a folder. Returns what the manifest says of them.
 
         What went wrong stands in "problems". Raises OSError where the folder cannot be written.
         """
-        with self._lock:
-            if self._stopped:
-                return {"problems": ["the program ended before the clip was made"]}
-            self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-c", BOOT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-        timer = threading.Timer(LIMIT, process.kill)
-        timer.start()
         try:
-            return self._talk(process, job, folder)
-        finally:
-            timer.cancel()
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):
-                    assert pipe is not None
-                    pipe.close()
-            self._process = None
+            with self._apart.run(BOOT, LIMIT) as process:
+                return self._talk(process, job, folder)
+        except StoppedError:
+            return {"problems": ["the program ended before the clip was made"]}
 
     def stop(self) -> None:
         """End what runs, and what would follow."""
-        with self._lock:
-            self._stopped = True
-            process = self._process
-        if process is not None:
-            process.kill()
+        self._apart.stop()
 
     def _talk(self, process: "subprocess.Popen[bytes]", job: Job, folder: Path) -> dict[str, Any]:
         assert process.stdin is not None
@@ -83,7 +60,7 @@ class Maker:
         answer = process.stdout.readline()
         if not answer:
             process.wait()
-            why = "ended with the program" if self._stopped else f"failed or took more than {LIMIT:g} s"
+            why = "ended with the program" if self._apart.stopped else f"failed or took more than {LIMIT:g} s"
             return {"problems": [f"the process that makes the clip {why}"]}
         told: dict[str, Any] = json.loads(answer)
         if (number := told.pop("errno", None)) is not None:
