@@ -139,7 +139,7 @@ byId("camera").addEventListener("change", async () => {
 });
 toggle("mute", () => camera?.getAudioTracks() ?? []);
 toggle("unseen", () => camera?.getVideoTracks() ?? []);
-tokenForm(byId("token"));
+tokenForm();
 head();
 frame("");
 follow("/api/events", {

@@ -104,7 +104,7 @@ function dropped(event) {
   take(event.dataTransfer.files[0]);
 }
 
-tokenForm(byId("token"));
+tokenForm();
 head();
 access.addEventListener("given", refresh);
 byId("file").addEventListener("change", () => take(byId("file").files[0]));

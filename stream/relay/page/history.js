@@ -71,7 +71,7 @@ byId("search").addEventListener("submit", (event) => {
 });
 byId("csv").addEventListener("click", save);
 byId("more").addEventListener("click", () => search(byId("more").dataset.before));
-tokenForm(byId("token"));
+tokenForm();
 access.addEventListener("given", begin);
 head();
 begin();

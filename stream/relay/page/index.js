@@ -125,7 +125,7 @@ function relay(phase, words) {
 for (const state of [...STATES, NO_SIGNAL]) {
   byId("legend").append(element("dt", { class: classOf(state) }, sign(state), state), element("dd", {}, MEANINGS[state]));
 }
-tokenForm(byId("token"));
+tokenForm();
 head();
 follow("/api/events", {
   opened,

@@ -1,14 +1,25 @@
 /** The token form: shows itself when the relay asks for a token, goes away when one was accepted. */
 
-import { say } from "./dom.js";
+import { element, say } from "./dom.js";
 import { access, giveToken } from "./http.js";
 
 const ACTS = { watch: "watch", publish: "publish", admin: "administer" };
 
-/** Wire up the form with this id's input, its label and its line of words. */
-export function tokenForm(form) {
-  const input = form.querySelector("input");
-  const [label, words] = [form.querySelector("label"), form.querySelector("[role=alert]")];
+/** Put the form, hidden, where the page's main part begins. */
+export function tokenForm() {
+  const label = element("label", { for: "token-input" }, "Token");
+  const input = element("input", { id: "token-input", type: "password", autocomplete: "off", spellcheck: "false" });
+  const words = element("p", { role: "alert", class: "words" });
+  const form = element(
+    "form",
+    { id: "token", class: "card token", hidden: true },
+    label,
+    input,
+    element("button", { type: "submit", class: "primary" }, "Use token"),
+    words,
+    element("p", { class: "hint" }, "It is kept in this tab only, until the tab is closed."),
+  );
+  document.querySelector("main").prepend(form);
   let role = "";
   access.addEventListener("wanted", ({ detail }) => {
     const shown = !form.hidden && role === detail.role;
