@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from stream.analysis import NO_MAPS, Analysis, mapper_of
 from stream.batching import BatcherClosedError
 from stream.config import Settings
 from stream.errors import ConfigError, FacewitnessError
+from stream.governed import Governed
 from stream.governor import Effort, Load
 from stream.identity.gallery import Gallery
 from stream.identity.match import Person
@@ -83,7 +83,6 @@ class WatchedStream:
         self._tap: Tap | None = None
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None  # what ended it
-        self._measured = (time.monotonic(), 0, 0, 0.0, 0.0)  # when, frames offered, analysed, busy s, ages s
         card = networks.detector.card
         limits = thresholds_of(card.thresholds, settings)
         if settings.explain and mapper_of(networks.detector) is None:
@@ -112,12 +111,13 @@ class WatchedStream:
             prefix = f"{self.name[:40]}-{uuid.uuid4().hex[:8]}"
             policy = Policy(limits, cooldown=settings.cooldown)
             judge = Judge(policy, self.label, networks.label, prefix)
-            self._tracker = Tracker(networks.looker)
+            tracker = Tracker(networks.looker)
             expected = self._expected()
             if expected is not None:
                 seeing.append(Teller())
-            self._analysis = Analysis(networks.detector, self._tracker, judge, self.meter, expected)
-            self.pump = Pump(self._analysis, _All(outlets), views, seeing, self.meter, health)
+            analysis = Analysis(networks.detector, tracker, judge, self.meter, expected)
+            self.pump = Pump(analysis, _All(outlets), views, seeing, self.meter, health)
+            self._governed = Governed(self.name, self.pump, tracker, analysis)
             self._open = stack.pop_all()
         self.pump.rate, self.pump.turns = settings.analysis_rate, networks.turns
 
@@ -194,29 +194,12 @@ class WatchedStream:
 
     def load(self) -> Load:
         """What it asked for and what it cost since this was called last."""
-        now, work = time.monotonic(), self.pump.work
         offered = self._reader.frames if self._reader is not None else 0
-        measured = (now, offered, work.frames, work.busy_until(now), work.ages)
-        seconds, came, done, busy, ages = (
-            max(new - old, 0) for new, old in zip(measured, self._measured, strict=True)
-        )
-        self._measured = measured
-        return Load(
-            self.name,
-            offered=came / max(seconds, 1e-3),
-            busy=min(busy / max(seconds, 1e-3), 1.0),
-            age=ages / done if done else None,
-            state=self.state,
-            priority=self.settings.priority,
-            most=self.settings.analysis_rate,
-        )
+        return self._governed.load(offered, self.settings.priority, self.settings.analysis_rate)
 
     def apply(self, effort: Effort) -> None:
         """Take up what the governor says."""
-        rates = [rate for rate in (effort.rate, self.settings.analysis_rate) if rate is not None]
-        self.pump.rate = min(rates, default=None)
-        self.pump.note = effort.note
-        self._tracker.stretch, self._analysis.thrift = effort.stretch, effort.thrift
+        self._governed.apply(effort, self.settings.analysis_rate)
 
     def summary(self) -> dict[str, Any]:
         """What `--meter` tells of it."""

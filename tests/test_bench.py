@@ -204,6 +204,20 @@ def test_what_keeps_a_row_from_being_held(changed: dict[str, Any], why: str) -> 
     assert why in report.streams_table([bad])
 
 
+def test_where_the_governor_chooses_the_least_that_it_leaves_is_asked() -> None:
+    for analysed, held in ((70, True), (39, True), (37, False)):
+        governed = streams.row_of(Plan(Clip(), 10.0, governed=True), 2, told(analysed=analysed), None)
+        assert governed["held"] is held, governed["why_not"]
+        assert governed["governed"]
+    assert not row(analysed=70)["held"]
+
+
+def test_what_the_governor_decides_cannot_be_set_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench.main(["--streams", "2", "--governed", "--sparing"])
+    assert "the governor decides" in capsys.readouterr().err
+
+
 def test_growth_is_of_what_is_held() -> None:
     rows = [{"streams": n, "held": n < 8, "cores_per_stream": c} for n, c in ((1, 0.2), (4, 0.22), (8, 0.9))]
     assert streams.growth(rows) == 0.1

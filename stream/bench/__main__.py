@@ -8,8 +8,10 @@ Nothing is fetched: the clips are made on the spot from the portraits in stream/
 every 2 s) and served as MPEG-TS over TCP on loopback, at their own pace, by a process of its own. Age counts
 from the arrival of a frame's packet to its overlay. A number of streams counts as held where 95 % of the
 frames were decoded and analysed, p95 of the age is at most 150 ms and does not grow, and every swapped face
-was an alert within 2 s. The rivals, (a) in PyTorch and (b) naively in onnxruntime, stand on one ladder with
-ours, which tells what each thing of ours gave. Needs psutil (the [dev] extra); the rivals need [train].
+was an alert within 2 s; where the governor chooses the rates (--governed), four frames a second of each are
+enough, the least that it leaves. The rivals, (a) in PyTorch and (b) naively in onnxruntime, stand on one
+ladder with ours, which tells what each thing of ours gave. Needs psutil (the [dev] extra); the rivals need
+[train].
 """
 
 import argparse
@@ -45,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     many = given.streams is not None or given.batches is not None or given.rivals is True
     if many and extra:
         parser.error(f"unrecognised: {' '.join(extra)}")
+    if given.governed and given.sparing:
+        parser.error("--sparing: the governor decides that")
     if given.seconds < LEAST and not many:
         parser.error(f"--seconds: at least {LEAST:g}")
     try:
@@ -101,6 +105,7 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
         min_face=given.min_face,
         rate=given.rate,
         sparing=given.sparing,
+        governed=given.governed,
         batching=given.batching,
         deadline=given.deadline / 1000,
     )
@@ -110,6 +115,7 @@ def _streams(given: argparse.Namespace, clip: Clip, report: dict[str, Any]) -> N
     report.setdefault("held", {})[clip.label], report.setdefault("growth", {})[clip.label] = most, grown
     print(
         f"{report['machine']}, {rows[0]['model']}, {rows[0]['provider']}; {clip.label}, {rows[0]['source']}"
+        + (", governed" if given.governed else "")
     )
     print(streams_table(rows))
     told = "–" if grown is None else f"{grown:.0%} dearer"
@@ -188,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--faces", type=_counts, default="2", help="people in the clips, such as 1,2,5 (%(default)s)")
     add("--rate", type=float, metavar="FPS", help="analyse no more frames a second of each stream")
     add("--sparing", action="store_true", help="key frames and second eye as rarely as on a full machine")
+    add("--governed", action="store_true", help="the governor chooses the rates, as `watch` has it")
     add("--decoded", action="store_true", help="feed decoded frames: what is left without decoding")
     add("--batches", type=_counts, metavar="N,N,…", help="time every network at these batch sizes")
     add("--batching", choices=("auto", "on", "off"), default="auto", help="across streams (where it pays)")

@@ -21,15 +21,18 @@ from stream.bench.eyes import Eyes, Measured, Timed, ages_of
 from stream.bench.feeds import Decoded, Looped
 from stream.bench.gauges import Gauges
 from stream.errors import FacewitnessError
-from stream.governor import Rules
+from stream.governed import Governed
+from stream.governor import Governor, Rules
 from stream.judge import Judge, Policy
 from stream.memory import few_heaps
 from stream.networks import Networks, open_networks
+from stream.processor_load import ProcessorLoad
 from stream.providers import choose
 from stream.pump import LiveFrames, Pump
 from stream.reader import LiveReader
 from stream.sharing import Shared, pays
 from stream.sinks import Dispatcher
+from stream.streams import GOVERN
 from stream.tracker import Tracker
 from stream.values import Health
 
@@ -37,6 +40,7 @@ COOLDOWN = 2.0  # s: every turn of the clip is an alert of its own
 UP = 60.0  # s until every stream must have shown a picture
 SWITCH = 0.001  # s after which a thread of Python lets another in
 SETTLE = 2.0  # s after that which are not measured
+GOVERNED = 20.0  # s instead, where the governor has to find the rates first
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Plan:
     min_face: int = 60
     rate: float | None = None  # frames a second of each stream that are analysed; None: all that come
     sparing: bool = False  # key frames and second eye as rarely as the governor has them on a full machine
+    governed: bool = False  # the product's governor says how many, and how rarely the dear parts run
     batching: str = "auto"  # where it pays; or "on", "off"
     deadline: float = 0.0  # s that crops wait for company, where they are batched
 
@@ -84,6 +89,7 @@ class _Stream:
         health = Health(name, networks.provider, False, 0.0, None, 0, 0)
         self.pump = Pump(analysis, Dispatcher([]), [self.eyes], [self.eyes], self.meter, health)
         self.pump.turns, self.pump.rate = networks.turns, plan.rate
+        self.governed = Governed(name, self.pump, tracker, analysis)
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._began = (0, 0)
@@ -144,7 +150,9 @@ def run(plan: Plan) -> dict[str, Any]:
         for stream in streams:
             if not stream.eyes.up.wait(UP):
                 raise TimeoutError(f"no picture within {UP:.0f} s")
-        time.sleep(SETTLE)
+        if plan.governed:
+            threading.Thread(target=_govern, args=(streams, plan), daemon=True).start()
+        time.sleep(GOVERNED if plan.governed else SETTLE)
         gauges = Gauges(os.getpid())
         for stream in streams:
             stream.begin()
@@ -167,6 +175,19 @@ def run(plan: Plan) -> dict[str, Any]:
             "cost": cost,
             "streams": counted,
         }
+
+
+def _govern(streams: list[_Stream], plan: Plan) -> None:
+    """Measure, decide, apply, as `facewitness watch` does it, until the process ends."""
+    governor, processor, decided = Governor(), ProcessorLoad(), time.monotonic()
+    while True:
+        time.sleep(GOVERN)
+        loads = [each.governed.load(each.reader.frames, most=plan.rate) for each in streams]
+        now = time.monotonic()
+        efforts = governor.step(loads, processor.share(), now - decided)
+        decided = now
+        for each, load in zip(streams, loads, strict=True):
+            each.governed.apply(efforts[load.name], plan.rate)
 
 
 def _readers(plan: Plan, stack: ExitStack) -> list[LiveFrames]:

@@ -12,8 +12,9 @@ from stream.bench.apart import ask
 from stream.bench.clips import FPS, make_clip
 from stream.bench.edges import edges
 from stream.bench.gauges import Gauges
-from stream.bench.runner import Plan
+from stream.bench.runner import GOVERNED, Plan
 from stream.bench.serve import served
+from stream.governor import Rules
 
 AGE = 150.0  # ms, p95 at the overlay
 ALERT = 2.0  # s from the swap to the alert
@@ -38,7 +39,7 @@ def measure(plan: Plan, counts: Sequence[int], live: bool = True) -> list[dict[s
                     now, gauges = replace(plan, addresses=tuple(addresses)), Gauges(server)
                 else:
                     now, gauges = replace(plan, decoded=count, path=str(path)), None
-                limit = plan.seconds + START * (10 if plan.provider == "tensorrt" else 1)
+                limit = plan.seconds + GOVERNED + START * (10 if plan.provider == "tensorrt" else 1)
                 told = ask("stream.bench.runner", [now.to_json()], limit)
                 sending = gauges.finish() if gauges else None
             rows.append(row_of(now, count, told, sending))
@@ -60,8 +61,9 @@ def row_of(plan: Plan, count: int, told: dict[str, Any], sending: dict[str, Any]
         "model": told["model"],
         "provider": told["provider"],
         "seconds": plan.seconds,
-        "asked_fps": plan.rate or FPS,
+        "asked_fps": Rules().least if plan.governed else plan.rate or FPS,
         "sparing": plan.sparing,
+        "governed": plan.governed,
         "delivered_fps": round(sum(s["delivered"] for s in streams) / count / cost["wall_s"], 2),
         "analysed_fps": round(analysed / count / cost["wall_s"], 2),
         "dropped": sum(s["dropped"] for s in streams),

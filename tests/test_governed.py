@@ -1,0 +1,58 @@
+"""What the governor learns of a stream, and what it does to it."""
+
+import math
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from stream.governed import Governed
+from stream.governor import Effort
+from stream.values import State
+from stream.work import Work
+
+
+@pytest.fixture
+def parts() -> SimpleNamespace:
+    pump = SimpleNamespace(work=Work(), state=State.CLEAR, rate=None, note="")
+    tracker, analysis = SimpleNamespace(stretch=1.0), SimpleNamespace(thrift=1)
+    return SimpleNamespace(
+        pump=pump, tracker=tracker, analysis=analysis, governed=Governed("a", pump, tracker, analysis)
+    )
+
+
+def test_a_load_is_of_the_time_since_the_last_one(
+    parts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    parts.governed.load(1000)
+    now += 2.0
+    parts.pump.work.frames, parts.pump.work.busy, parts.pump.work.ages = 20, 1.5, 0.8
+    parts.pump.state = State.ALERT
+    load = parts.governed.load(1060, priority=2.0, most=25.0)
+    assert (load.name, load.priority, load.most, load.state) == ("a", 2.0, 25.0, State.ALERT)
+    assert load.offered == pytest.approx(30)
+    assert load.busy == pytest.approx(0.75)
+    assert load.age == pytest.approx(0.04)
+    now += 1.0
+    again = parts.governed.load(1060)
+    assert (again.offered, again.busy, again.age) == (0, 0, None)
+
+
+def test_a_reader_that_begins_anew_is_no_negative_load(parts: SimpleNamespace) -> None:
+    parts.governed.load(1000)
+    load = parts.governed.load(3)
+    assert load.offered == 0
+    assert math.isfinite(load.busy)
+
+
+@pytest.mark.parametrize(
+    ("decided", "most", "rate"), [(None, None, None), (7.0, None, 7.0), (7.0, 5.0, 5.0), (None, 5.0, 5.0)]
+)
+def test_the_lower_rate_counts(
+    parts: SimpleNamespace, decided: float | None, most: float | None, rate: float | None
+) -> None:
+    parts.governed.apply(Effort(decided, 1.5, 2, "full"), most)
+    assert parts.pump.rate == rate
+    assert (parts.pump.note, parts.tracker.stretch, parts.analysis.thrift) == ("full", 1.5, 2)
