@@ -237,7 +237,7 @@ def looks_of(tracker, stage, times):
 
 @pytest.mark.parametrize("fps", [10, 15, 24, 30, 60])
 def test_a_steady_face_is_sought_twenty_times_a_second_or_in_each_frame(fps):
-    stage = Stage(Actor(1, lambda t: (200 + 40 * t, 150, 90)))
+    stage = Stage(Actor(1, still()))
     tracker = Tracker(stage)
     run(tracker, stage, clock(1, fps))
     times = clock(3, fps, start=1.0)
@@ -247,6 +247,19 @@ def test_a_steady_face_is_sought_twenty_times_a_second_or_in_each_frame(fps):
     assert ("glance" in looks) == (fps > 20)
     if fps >= 24:
         assert len(sought) < 0.55 * len(times)
+
+
+def test_where_a_camera_shakes_a_glance_overlooks_a_fiftieth_of_the_face():
+    steps, side = np.random.default_rng(7).normal(0, 4, (200, 2)), 120
+    actor = Actor(1, lambda t: (300 + steps[round(30 * t)][0], 150 + steps[round(30 * t)][1], side))
+    stage, times = Stage(actor), clock(5)
+    tracker, off = Tracker(stage), []
+    for t in times:
+        (track,) = tracker.update(stage.frame(t))
+        if tracker.last_look == "glance":
+            off.append(np.abs(track.box - actor.face(t).box).max())
+    assert len(off) > 5
+    assert max(off) < side / 50
 
 
 def test_a_tracker_that_may_not_glance_seeks_in_each_frame():
