@@ -1,6 +1,7 @@
 """The card inside each exported detector: what it expects, what it was trained on, what it is worth."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +12,11 @@ HEAD_KEY = "facewitness.head"  # the temporal head, an ONNX model of its own, ba
 MAP = "map"  # the encoder's output beside its features that export.maps adds
 
 
+# Of what `min_samples` crops may weigh, the part that a window must. On the real ones of the validation clips
+# an alert's score had 47 % of the 446 scored frames whose window weighed less, and 1.1 % of the other 10,181.
+LEAST_WEIGHT = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
     """How features are gathered over time."""
@@ -19,6 +25,10 @@ class WindowSpec:
     rate: float  # samples (crops) per second and track
     stride: float  # s between two runs of the head
     min_samples: int  # fewer crops give no score
+
+    def enough(self, weights: Sequence[float]) -> bool:
+        """Whether crops of these quality weights, each in (0, 1], are enough for a score."""
+        return len(weights) >= self.min_samples and sum(weights) >= LEAST_WEIGHT * self.min_samples
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,18 +59,20 @@ def scores(detector: Detector, track: Track) -> tuple[Sample, ...]:
     every = card.second.every if card.second else 1
     features = detector.encode(cut_again(track.crops, card.crop), np.arange(len(track.times)) % every == 0)
     found = []
-    for now, begin, end in windows(track.times, card):
+    for now, begin, end in windows(track.times, track.weights, card):
         said = detector.score(features[None, begin:end], track.weights[None, begin:end])
         found.append(Sample(now, float(said[0])))
     return tuple(found)
 
 
-def windows(times: NDArray[np.float64], card: Card) -> list[tuple[float, int, int]]:
+def windows(
+    times: NDArray[np.float64], weights: NDArray[np.float32], card: Card
+) -> list[tuple[float, int, int]]:
     """When the head runs, and the first and last crop (exclusive) that it then sees; too few give none."""
     found = []
     for now in np.arange(times[0], times[-1] + 1e-3, card.window.stride):
         begin, end = np.searchsorted(times, [now - card.window.seconds, now + 1e-3], "right")
-        if end - begin >= card.window.min_samples:
+        if card.window.enough(weights[begin:end].tolist()):
             found.append((float(now), int(begin), int(end)))
     return found
 

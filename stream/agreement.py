@@ -12,13 +12,15 @@ their two states, and those of one alarm counted apart. The interval is a bootst
 of one hang together (Davison & Hinkley 1997, section 3.8).
 
 `--itself` compares the slow path with the slow path, connected two frames later and so taking other crops of
-the same video: how far the verdicts hang on that alone.
+the same video: how far the verdicts hang on that alone. Every run also tells how much the two paths' scores
+differ, and how often the slow path's own scores, moved by a little, would have given the same state.
 
     python -m stream.agreement DATA/faceforensics DATA/deepfacelive DATA/dfdc --seconds 10 --json FILE
 """
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections import Counter, defaultdict
@@ -32,8 +34,10 @@ from stream.config import PROVIDERS
 from stream.crops import VIDEOS
 from stream.errors import ConfigError, FacewitnessError, Truncated
 from stream.governor import RISKY
+from stream.judge import Policy
 from stream.networks import open_networks
 from stream.providers import choose
+from stream.sensitivity import NUDGES, Nudged, differences
 from stream.slow_path import Late, Stair, fast, slow
 from stream.sources import SourceOptions, display_name, find
 from stream.values import Frame, Phase, State
@@ -55,18 +59,31 @@ class Agreement:
     same_frames: float  # share of all frames with the same state
     fast_alerts: tuple[float, ...]  # s, when each alert opened
     slow_alerts: tuple[float, ...]
+    scores: int  # that both paths gave the same face on the same frame
+    squares: float  # the sum of the squares by which their logits differ
+    nudged: dict[str, int]  # seconds that the slow path's scores would tell alike, by how much they are moved
 
 
-def compare(name: str, frames: Iterator[Frame], paths: Sequence[Callable[[], Stair]]) -> Agreement:
-    """Take a video through both paths, each frame decoded once. paths: the fast and the slow one."""
+def compare(
+    name: str, frames: Iterator[Frame], paths: Sequence[Callable[[], Stair]], policy: Policy
+) -> Agreement:
+    """Take a video through both paths, each frame decoded once.
+
+    paths: the fast and the slow one. policy: by which the slow one's scores are judged once more.
+    """
     stairs = [make() for make in paths]
+    nudged = {f"{shift:+}": Nudged(policy, shift) for size in NUDGES for shift in (size, -size)}
     states: list[list[tuple[float, State]]] = [[], []]
     alerts: list[list[float]] = [[], []]
+    apart: list[float] = []
     for frame in frames:
-        for stair, told, opened in zip(stairs, states, alerts, strict=True):
-            result = stair.step(frame)
+        results = [stair.step(frame) for stair in stairs]
+        for result, told, opened in zip(results, states, alerts, strict=True):
             told.append((frame.time, result.state))
             opened += [round(frame.time, 2) for alert in result.alerts if alert.phase is Phase.OPENED]
+        apart += differences(*results)
+        for again in nudged.values():
+            again.step(results[1])
     ours, theirs = (by_second(told) for told in states)
     same = sum(a is b for (_, a), (_, b) in zip(*states, strict=True))
     pairs = Counter((ours[second], theirs[second]) for second in ours)
@@ -79,7 +96,14 @@ def compare(name: str, frames: Iterator[Frame], paths: Sequence[Callable[[], Sta
         same / max(len(states[0]), 1),
         tuple(alerts[0]),
         tuple(alerts[1]),
+        len(apart),
+        sum(each**2 for each in apart),
+        {shift: _alike(theirs, by_second(again.told)) for shift, again in nudged.items()},
     )
+
+
+def _alike(some: dict[int, State], others: dict[int, State]) -> int:
+    return sum(others[second] is state for second, state in some.items())
 
 
 def interval(found: Sequence[Agreement], seed: int = 0) -> tuple[float, float]:
@@ -97,6 +121,11 @@ def summary(found: Sequence[Agreement]) -> dict[str, float]:
     differ = sum(a.same_seconds < a.seconds for a in found)
     alarms = sum(a.same_alarms for a in found) / seconds
     share = {"share": same / seconds, "low": low, "high": high, "same_alarms": alarms}
+    scores, squares = sum(a.scores for a in found), sum(a.squares for a in found)
+    share["apart"] = math.sqrt(squares / max(scores, 1))  # of the logits, root mean square
+    for size in NUDGES:
+        both = sum(a.nudged[f"{shift:+}"] for a in found for shift in (size, -size))
+        share[f"nudged_{size}"] = both / 2 / seconds
     return {"files": len(found), "files_that_differ": differ, "seconds": seconds, "same": same, **share}
 
 
@@ -154,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     leisurely = slow(networks, every=given.slow == "every")
     paths = (lambda: Late(leisurely(), LATE)) if given.itself else fast(networks), leisurely
+    policy = Policy(networks.detector.card.thresholds)
     report = {"schema": 1, "type": "agreement", "model": networks.label, "slow": given.slow}
     report |= {"itself": given.itself}
     found: list[Agreement] = []
@@ -161,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code, begin = 0, time.process_time()
     for name in videos_of(given.files):
         try:
-            found.append(compare(display_name(name), frames_of(name, given.seconds), paths))
+            found.append(compare(display_name(name), frames_of(name, given.seconds), paths, policy))
         except FacewitnessError as error:
             print(f"agreement: {error}", file=sys.stderr)
             skipped, code = [*skipped, display_name(name)], error.exit_code
@@ -186,7 +216,10 @@ def told(all_files: dict[str, float], cpu: float) -> str:
     differ = all_files["files_that_differ"]
     alarms = f"alarm or none alike in {all_files['same_alarms']:.2%}"
     ending = f"wanted {WANTED:.0%}: {verdict}; {cpu / 60:.1f} CPU minutes"
-    return f"{total}; {sure}; {differ} files differ; {alarms}\n{ending}"
+    nudges = ", ".join(f"{size} {all_files[f'nudged_{size}']:.2%}" for size in NUDGES)
+    apart = f"the logits differ by {all_files['apart']:.3f} (root mean square)"
+    hang = f"{apart}; the slow path's own states after a move of its logits by {nudges}"
+    return f"{total}; {sure}; {differ} files differ; {alarms}\n{hang}\n{ending}"
 
 
 def _parser() -> argparse.ArgumentParser:

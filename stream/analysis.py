@@ -15,7 +15,7 @@ from models.crop import crop_face
 from stream.errors import ProviderError
 from stream.governor import RISKY
 from stream.identity.match import Identity, Person
-from stream.judge import Judge, headline
+from stream.judge import Judge, verdict
 from stream.meter import Meter
 from stream.quality import measure
 from stream.values import Alert, Frame, Heat, Likeness, Quality, Result, Score, State, Track, TrackView
@@ -146,7 +146,7 @@ class Analysis:
                     memory.likeness,
                 )
             )
-        return Result(frame, headline(states.values()), tuple(views), alerts)
+        return Result(frame, verdict(views), tuple(views), alerts)
 
     def finish(self) -> tuple[Alert, ...]:
         """The stream has ended: the events that close what is open."""
@@ -211,15 +211,17 @@ class Analysis:
     def _score(self, now: float) -> None:
         """Run the head over the windows that are due; windows of equal length in one batch."""
         batches: dict[int, list[tuple[int, _Memory]]] = defaultdict(list)
-        least = self._detector.card.window.min_samples
+        spec = self._detector.card.window
         for track, memory in self._memories.items():
             memory.window.forget(now)
             if memory.scoring.due(now):
-                if len(memory.window) >= least:
-                    batches[len(memory.window)].append((track, memory))
+                samples = len(memory.window)
+                if spec.enough(memory.window.weights):
+                    batches[samples].append((track, memory))
                 else:
+                    lack = "seen poorly" if samples >= spec.min_samples else "too few samples"
                     reason = memory.quality.reason if memory.quality else ""
-                    memory.score = Score(track, now, None, len(memory.window), reason or "too few samples")
+                    memory.score = Score(track, now, None, samples, reason or lack)
         for samples, members in batches.items():
             with self._meter.stage("head"):
                 windows = [memory.window.arrays() for _, memory in members]

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from models.crop import KEPT_MARGIN, CropSpec, crop_face
 from stream.errors import FacewitnessError
 from stream.faces import FaceDetector
+from stream.looker import Looker
 from stream.quality import measure
 from stream.sources import SourceOptions, find
-from stream.tracker import Looker, Tracker
+from stream.tracker import Tracker
 from stream.values import Frame, Quality, Track
 from stream.window import Pacer
 

@@ -1,10 +1,10 @@
 """The judge: scores in, states and alert events out. Pure: no clock, no thread, no I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from export.card import Thresholds
-from stream.values import Alert, Phase, Score, State
+from stream.values import Alert, Phase, Score, State, TrackView
 
 _RANK = (
     State.NO_FACE,
@@ -169,3 +169,9 @@ class Judge:
 def headline(states: Iterable[State]) -> State:
     """The state of a stream: that of its worst track; NO_FACE without any."""
     return max(states, key=_RANK.index, default=State.NO_FACE)
+
+
+def verdict(tracks: Sequence[TrackView]) -> State:
+    """The state of a stream. A face out of sight that never had a score says nothing beside others."""
+    told = [view.state for view in tracks if view.track.seen or view.history]
+    return headline(told or [view.state for view in tracks])

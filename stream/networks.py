@@ -16,11 +16,11 @@ from export.session import ON_PROCESSOR
 from stream.analysis import Scorer
 from stream.errors import ModelError, ProviderError
 from stream.faces import FaceDetector
+from stream.looker import Looker
 from stream.picture_sizes import USUAL, MeetingFaces, PictureSizes
 from stream.processor_load import cores
 from stream.providers import short
 from stream.sharing import BatchedFaces, Shared, pays
-from stream.tracker import Looker
 from stream.work import Turns
 
 log = logging.getLogger(__name__)

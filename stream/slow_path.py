@@ -12,6 +12,7 @@ from stream.analysis import Analysis, Scorer
 from stream.association import closest
 from stream.faces import FaceDetector
 from stream.judge import Judge, Policy
+from stream.looker import settled
 from stream.meter import Meter
 from stream.networks import Networks
 from stream.tracker import Intervals, Tracker
@@ -39,7 +40,7 @@ class EveryFrame:
     def detect(self, image: NDArray[np.uint8]) -> Sequence[Face]:
         """All faces of a picture; the same picture is looked over once."""
         if image is not self._image:
-            self._image, self._found = image, self._faces.detect(image)
+            self._image, self._found = image, settled(self._faces, image, self._faces.detect(image))
         return self._found
 
     def refine(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Sequence[Face | None]:

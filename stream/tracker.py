@@ -5,13 +5,14 @@ Decides only; it has no clock, and the networks are handed in. All times are sec
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.appearance import describe, is_cut, likeness, scene_of
 from stream.association import SAME_PLACE, assign, closest, is_sound, same_place
+from stream.looker import Looker, settled
 from stream.suppression import overlap
 from stream.target import FORGET, Target
 from stream.values import Face, Frame, Track
@@ -27,16 +28,6 @@ UNMOVED = 0.98
 TWIN = 0.8  # likeness from which a face disputed by two tracks belongs to both: they are one
 
 Looks = NDArray[np.float32]
-
-
-class Looker(Protocol):
-    """What the tracker asks of the networks; `stream.faces.FaceDetector` is one."""
-
-    def detect(self, image: NDArray[np.uint8]) -> Sequence[Face]:
-        """All faces of a picture."""
-
-    def refine(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Sequence[Face | None]:
-        """For each box (N, 4) the face that is there, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +98,8 @@ class Tracker:
     def _detect(self, image: NDArray[np.uint8], time: float) -> list[Face]:
         """The detector over the whole picture."""
         self.last_look, self._looked = "detect", time
-        return [face for face in self._looker.detect(image) if is_sound(face)][: 2 * MAX_TRACKS]
+        faces = [face for face in self._looker.detect(image) if is_sound(face)][: 2 * MAX_TRACKS]
+        return settled(self._looker, image, faces)
 
     def _follow(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face] | None) -> None:
         """Find the known faces among those of a key frame, else by a glance or ONet where they should be."""

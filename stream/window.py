@@ -61,6 +61,11 @@ class Window:
         """s of each crop, oldest first."""
         return tuple(time for time, _, _ in self._samples)
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The quality of each crop, oldest first."""
+        return tuple(weight for _, _, weight in self._samples)
+
     def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Features (T, D) and weights (T,), oldest first. Raises ValueError when it is empty."""
         _, features, weights = zip(*self._samples, strict=True)

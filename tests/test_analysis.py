@@ -122,6 +122,32 @@ def test_a_verdict_comes_within_a_second_and_is_uncertain_before():
     assert first <= 1.0
 
 
+def test_a_face_that_is_seen_poorly_for_long_gets_no_verdict():
+    detector, _, results, _ = run([face(1, size=44)], answer=lambda t: 0.95)
+    assert detector.crops > 16
+    assert not detector.windows
+    assert results[-1].state is State.UNCERTAIN
+    assert results[-1].tracks[0].score.reason == "seen poorly"
+    assert not any(r.alerts for r in results)
+    assert run([face(1, size=50)], answer=lambda t: 0.95)[2][-1].state is State.ALERT  # weighs 0.25
+
+
+def test_a_face_that_went_before_it_was_judged_does_not_speak_for_the_stream():
+    def tracks(gone):
+        return lambda frame: [face(1), face(2, x=400, seen=frame.time < gone)]
+
+    _, _, results, _ = run(tracks(0.3), seconds=2)
+    assert [view.state for view in results[-1].tracks] == [State.CLEAR, State.UNCERTAIN]
+    assert results[-1].state is State.CLEAR
+    assert run(tracks(9), seconds=0.4)[2][-1].state is State.UNCERTAIN
+    _, _, results, _ = run([face(2, seen=False)], seconds=1)
+    assert results[-1].state is State.UNCERTAIN  # it is all there is
+    went = lambda frame: [face(1, size=44), face(2, x=400, seen=frame.time < 1.6)]  # noqa: E731
+    alarmed = run(went, seconds=2, answer=lambda t: 0.95)[2][-1]
+    assert [view.state for view in alarmed.tracks] == [State.UNCERTAIN, State.ALERT]
+    assert alarmed.state is State.ALERT  # what was said of it stands although it went
+
+
 def test_unconfirmed_tracks_are_never_scored():
     detector, _, results, _ = run([face(1, confirmed=False)])
     assert detector.crops == 0

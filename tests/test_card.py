@@ -32,6 +32,23 @@ def test_anything_else_is_refused(text: str) -> None:
         Card.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("weights", "enough"),
+    [
+        ([], False),
+        ([1.0] * 3, False),
+        ([1.0] * 4, True),
+        ([0.5] * 4, True),
+        ([0.1] * 16, False),
+        ([0.4] * 4, False),
+        ([0.4] * 5, True),
+        ([0.1, 0.1, 0.1, 1.0, 0.75], True),
+    ],
+)
+def test_a_score_needs_so_many_crops_and_that_they_weigh_enough(weights: list[float], enough: bool) -> None:
+    assert CARD.window.enough(weights) is enough
+
+
 def test_unknown_keys_are_refused() -> None:
     raw = json.loads(CARD.to_json())
     raw["colour"] = "red"

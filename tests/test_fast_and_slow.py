@@ -1,18 +1,26 @@
 """The fast path says what the slow path says; and the comparison notices where it does not."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from export.card import Thresholds
 from stream import agreement
 from stream.agreement import by_second, compare
+from stream.judge import Judge, Policy
 from stream.networks import Networks, open_networks
+from stream.sensitivity import NUDGES, Nudged, differences
 from stream.slow_path import EveryCrop, EveryFrame, Late
 from stream.sources import demo
-from stream.values import Frame, Result, State
+from stream.values import Frame, Result, Score, State, Track, TrackView
+
+POLICY = Policy(Thresholds(0.7, 0.65, 0.82, 0.75))
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +63,45 @@ def test_seconds_that_differ_are_counted() -> None:
             lambda: Says(lambda t: State.ALERT if t >= 5 else State.CLEAR),
             lambda: Says(lambda t: State.ALERT if t >= 7.3 else State.CLEAR),
         ],
+        POLICY,
     )
     assert (late.seconds, late.same_seconds, late.same_alarms) == (10, 8, 8)
     assert late.differ == {"ALERT, CLEAR": 2}
     assert "2 s ALERT, CLEAR" in agreement.row(late)
     assert late.same_frames == pytest.approx(0.77)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=60), st.floats(-1, 1))
+def test_scores_that_are_not_moved_are_judged_as_they_were(values: list[float], shift: float) -> None:
+    judge, still, moving = Judge(POLICY, "", "", ""), Nudged(POLICY, 0.0), Nudged(POLICY, shift)
+    for i, value in enumerate(values):
+        score = Score(1, i / 4, value, 16)
+        state = judge.step(i / 4, [score])[0][1]
+        result = seen(i / 4, state, score)
+        still.step(result)
+        moving.step(result)
+        assert still.told[-1] == (i / 4, state)
+        assert differences(result, result) == [0.0]
+    rank = [State.CLEAR, State.SUSPICIOUS, State.ALERT]
+    if min(values) == max(values):  # then who is moved up is never the less suspicious one
+        ours, theirs = rank.index(still.told[-1][1]), rank.index(moving.told[-1][1])
+        assert (theirs - ours) * shift >= 0
+
+
+def test_only_new_scores_of_one_face_are_compared() -> None:
+    here, there = Score(1, 1.0, 0.5, 16), Score(1, 1.0, 0.7, 16)
+    assert differences(seen(1.0, State.CLEAR, here), seen(1.0, State.CLEAR, there)) == [
+        pytest.approx(-math.log(0.7 / 0.3))
+    ]
+    assert differences(seen(1.0, State.CLEAR, here), seen(1.0, State.CLEAR, there, left=50.0)) == []
+    assert differences(seen(1.1, State.CLEAR, here), seen(1.1, State.CLEAR, there)) == []
+    assert differences(seen(1.0, State.CLEAR, Score(1, 1.0, None, 2)), seen(1.0, State.CLEAR, there)) == []
+
+
+def seen(time: float, state: State, score: Score, left: float = 0.0) -> Result:
+    box, points = np.array([left, 0, left + 20, 20], np.float32), np.zeros((5, 2), np.float32)
+    view = TrackView(Track(1, box, points, 1.0, True, True), state, score, None, ())
+    return Result(Frame(np.zeros((4, 4, 3), np.uint8), time, 0.0, 0), state, (view,), ())
 
 
 def test_a_path_that_begins_later_does_not_look_at_what_came_before() -> None:
@@ -87,7 +129,8 @@ def test_the_slow_path_can_be_held_to_itself(tmp_path: Path, capsys: pytest.Capt
 
 
 def same(name: str, agreeing: int) -> agreement.Agreement:
-    return agreement.Agreement(name, 10, agreeing, 10, {}, agreeing / 10, (), ())
+    nudged = {f"{shift:+}": 9 for size in NUDGES for shift in (size, -size)}
+    return agreement.Agreement(name, 10, agreeing, 10, {}, agreeing / 10, (), (), 4, 0.36, nudged)
 
 
 def test_the_interval_is_over_files_and_the_total_says_how_sure_it_is() -> None:
@@ -101,6 +144,8 @@ def test_the_interval_is_over_files_and_the_total_says_how_sure_it_is() -> None:
     assert one["files_that_differ"] == 1
     worse = agreement.summary([same(str(i), 9) for i in range(4)])
     assert "not reached" in agreement.told(worse, 0)
+    assert "differ by 0.300 (root mean square)" in agreement.told(worse, 0)
+    assert "0.02 90.00%" in agreement.told(worse, 0)
 
 
 def test_a_seconds_state_is_the_one_that_stood_longest() -> None:

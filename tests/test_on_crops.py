@@ -36,14 +36,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_windows_are_those_of_the_live_system() -> None:
     """Four verdicts a second, two seconds of crops, none before there are enough."""
     times = 3 + np.arange(33) / 8
-    found = windows(times, CARD)
+    found = windows(times, np.ones(33, np.float32), CARD)
+    assert windows(times, np.full(33, 0.1, np.float32), CARD) == []
     assert [now for now, _, _ in found][:2] == [3.5, 3.75]
     assert np.allclose(np.diff([now for now, _, _ in found]), 0.25)
     assert max(end - begin for _, begin, end in found) == 16
     for now, begin, end in found:
         assert (times[begin:end] > now - 2.0).all()
         assert (times[begin:end] <= now + 1e-3).all()
-    assert windows(times[:3], CARD) == []
+    assert windows(times[:3], np.ones(3, np.float32), CARD) == []
 
 
 def test_the_longest_track_counts_and_gated_crops_do_not(tmp_path: Path, models: list[Path]) -> None:

@@ -1,6 +1,7 @@
 """The tracker: ids that stay with people, whatever the frame rate; boxes that neither jitter nor lag."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from stream.appearance import SHAPE, align, blend, describe, is_cut, likeness, scene_of
 from stream.association import THERE, assign, closest
+from stream.looker import settled
 from stream.motion import Motion
 from stream.suppression import overlap
 from stream.target import FORGET
@@ -217,14 +219,40 @@ def test_a_face_out_of_sight_hastens_the_next_key_frame():
     assert np.diff(detects) == pytest.approx(0.1, abs=0.01)
 
 
-def test_what_the_detector_finds_on_a_key_frame_needs_no_onet():
+def test_a_key_frame_asks_onet_once_for_the_landmarks_of_all_that_it_found():
     stage = Stage(Actor(1, still()))
     tracker, looks = Tracker(stage), []
     for t in clock(4):
         stage.calls.clear()
         tracker.update(stage.frame(t))
         looks.append(tuple(stage.calls))
-    assert set(looks) == {("detect",), ("refine",), ()}
+    assert set(looks) == {("detect", "refine"), ("refine",), ()}
+
+
+class Askew(Stage):
+    """Its whole detector finds the landmarks elsewhere than its ONet does, and not as wide apart."""
+
+    def detect(self, image):
+        return tuple(replace(face, landmarks=face.landmarks * 0.98 + 5) for face in super().detect(image))
+
+
+def test_what_is_cut_out_does_not_jump_at_a_key_frame():
+    stage = Askew(Actor(1, still()))
+    tracker = Tracker(stage)
+    found = [track for tracks in run(tracker, stage, clock(4)) for track in tracks if track.confirmed]
+    assert np.ptp([track.landmarks for track in found], axis=0).max() < 0.1
+    assert np.ptp([track.box for track in found], axis=0).max() < 0.1
+
+
+def test_where_onet_sees_nothing_the_detectors_own_landmarks_stand():
+    face = Actor(1, still()).face(0.0)
+    elsewhere = replace(face, box=face.box + 500, landmarks=face.landmarks + 500)
+    looker = Stage(Actor(1, still()))
+    broken = replace(face, landmarks=face.landmarks * np.float32("nan"))
+    for answer in (None, elsewhere, broken):
+        looker.refine = lambda image, boxes, answer=answer: [answer] * len(boxes)
+        assert settled(looker, np.zeros((4, 4, 3), np.uint8), [face]) == [face]
+    assert settled(looker, np.zeros((4, 4, 3), np.uint8), []) == []
 
 
 def looks_of(tracker, stage, times):

@@ -89,7 +89,7 @@ def _report(number: int, face: _Face) -> FaceReport:
         box=face.box,
         size=max(face.box[2] - face.box[0], face.box[3] - face.box[1]),
         samples=tuple(face.samples),
-        reason="" if values else face.reason or "not seen long enough",
+        reason="" if values else face.reason or "not seen well or long enough",
         moments=face.moments,
     )
 

@@ -14,7 +14,7 @@ import { tokenForm } from "./tokens.js";
 
 const MEANINGS = {
   "NO FACE": "There is no face to judge.",
-  UNCERTAIN: "A face, but too small, blurred, turned away or not seen long enough: no verdict.",
+  UNCERTAIN: "A face, but too small, blurred, turned away, or not seen well or long enough: no verdict.",
   CLEAR: "Nothing found that speaks for a manipulated face.",
   SUSPICIOUS: "The score has stayed above the lower threshold.",
   ALERT: "The score has stayed above the upper threshold: an alert is open.",
