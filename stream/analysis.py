@@ -18,6 +18,7 @@ from stream.identity.match import Identity, Person
 from stream.judge import Judge, verdict
 from stream.meter import Meter
 from stream.quality import measure
+from stream.second_eye import turns
 from stream.values import Alert, Frame, Heat, Likeness, Quality, Result, Score, State, Track, TrackView
 from stream.window import Pacer, Window
 
@@ -86,7 +87,7 @@ class _Memory:
         self.maps = Window(card.window.seconds, card.window.rate)
         self.heat: Heat | None = None
         self.history: deque[tuple[float, float]] = deque(maxlen=int(HISTORY / card.window.stride + 1.5))
-        self.crops = 0  # encoded so far
+        self.unlooked = np.inf  # crops since the second eye looked, the next one included; inf: never yet
         self.state = State.UNCERTAIN
         self.quality: Quality | None = None
         self.score: Score | None = None
@@ -174,14 +175,15 @@ class Analysis:
             return
         with self._meter.stage("encode"):
             try:
-                features, heats = self._encoded(np.stack(crops), self._closely(due))
+                closely = self._closely(due)
+                features, heats = self._encoded(np.stack(crops), closely)
             except WrongProvider as error:  # an engine that was to take over cannot be had
                 raise ProviderError(str(error)) from None
         self._meter.counts["scored"] += len(crops)
-        for memory, feature, heat in zip(due, features, heats, strict=True):
+        for memory, feature, heat, looked in zip(due, features, heats, closely, strict=True):
             assert memory.quality is not None
             memory.window.add(frame.time, feature, memory.quality.weight)
-            memory.crops += 1
+            memory.unlooked = 1 if looked else memory.unlooked + 1
             if heat is not None:
                 memory.maps.add(frame.time, heat, memory.quality.weight)
                 memory.maps.forget(frame.time)
@@ -198,15 +200,15 @@ class Analysis:
         return features, list(unusual(maps, self._mapper.card.map))
 
     def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
-        """Which crops the second eye looks at: each so many-th of a track, its first among them.
+        """Which crops the second eye looks at: each so many-th of a track, the tracks by turns.
 
         The `thrift` of a full machine spares it, but never where a track is under suspicion.
         """
         second = self._detector.card.second
         if second is None:
             return np.zeros(len(due), bool)
-        plain, sparing = second.every, second.every * self.thrift
-        return np.array([m.crops % (plain if m.state in RISKY else sparing) == 0 for m in due])
+        periods = [second.every * (1 if memory.state in RISKY else self.thrift) for memory in due]
+        return turns([memory.unlooked for memory in due], periods, second.every)
 
     def _score(self, now: float) -> None:
         """Run the head over the windows that are due; windows of equal length in one batch."""
