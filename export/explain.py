@@ -63,7 +63,7 @@ def hide(crop: Crop, places: NDArray[np.bool_], instead: Crop) -> Crop:
 def still_logits(detector: Detector, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What the judge of single pictures says of crops (N, S, S, 3), as logits (N,)."""
     features = detector.encode(crops, np.zeros(len(crops), bool))
-    return _logit(detector.score_still(features))
+    return logit(detector.score_still(features))
 
 
 def moments(score: Callable[[Floats, Floats], Floats], features: Floats, weights: Floats) -> Floats:
@@ -77,11 +77,12 @@ def moments(score: Callable[[Floats, Floats], Floats], features: Floats, weights
     if count < 2:
         return np.zeros(count, np.float32)
     rest = np.array([[k for k in range(count) if k != out] for out in range(count)])
-    whole = _logit(score(features[None], weights[None]))
-    without = _logit(score(features[rest], weights[rest]))
+    whole = logit(score(features[None], weights[None]))
+    without = logit(score(features[rest], weights[rest]))
     return (whole - without).astype(np.float32)
 
 
-def _logit(probabilities: Floats) -> NDArray[np.float64]:
+def logit(probabilities: Floats) -> NDArray[np.float64]:
+    """The log of the odds, of the same shape; of 0 and 1 a large but finite one."""
     p = np.clip(probabilities.astype(np.float64), _SURE, 1 - _SURE)
     return np.log(p / (1 - p))

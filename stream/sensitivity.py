@@ -3,6 +3,9 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+
+from export.explain import logit
 from stream.association import SAME_PLACE
 from stream.judge import Judge, Policy, verdict
 from stream.suppression import overlap
@@ -33,13 +36,8 @@ def moved(view: TrackView, now: float, shift: float) -> Score:
     """A track's last score with its logit moved."""
     if view.score is None or view.score.value is None:
         return Score(view.track.id, now, None, 0)
-    return replace(view.score, value=1 / (1 + math.exp(-logit(view.score.value) - shift)))
-
-
-def logit(probability: float) -> float:
-    """The log of the odds; of 0 and 1 a large but finite one."""
-    inside = min(max(probability, 1e-9), 1 - 1e-9)
-    return math.log(inside / (1 - inside))
+    value = view.score.value
+    return replace(view.score, value=value / (value + (1 - value) * math.exp(-shift)))
 
 
 def differences(ours: Result, theirs: Result) -> list[float]:
@@ -55,4 +53,6 @@ def differences(ours: Result, theirs: Result) -> list[float]:
 def _fresh(view: TrackView, now: float) -> float | None:
     """The logit of a score made at this very moment."""
     score = view.score
-    return logit(score.value) if score and score.value is not None and score.time == now else None
+    if score is None or score.value is None or score.time != now:
+        return None
+    return float(logit(np.array(score.value)))

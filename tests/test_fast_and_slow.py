@@ -15,7 +15,7 @@ from stream import agreement
 from stream.agreement import by_second, compare
 from stream.judge import Judge, Policy
 from stream.networks import Networks, open_networks
-from stream.sensitivity import NUDGES, Nudged, differences
+from stream.sensitivity import NUDGES, Nudged, differences, moved
 from stream.slow_path import EveryCrop, EveryFrame, Late
 from stream.sources import demo
 from stream.values import Frame, Result, Score, State, Track, TrackView
@@ -86,6 +86,15 @@ def test_scores_that_are_not_moved_are_judged_as_they_were(values: list[float], 
     if min(values) == max(values):  # then who is moved up is never the less suspicious one
         ours, theirs = rank.index(still.told[-1][1]), rank.index(moving.told[-1][1])
         assert (theirs - ours) * shift >= 0
+
+
+@given(st.floats(0, 1))
+def test_a_move_of_nothing_leaves_a_score_as_it_is_to_the_last_bit(value: float) -> None:
+    view = seen(0.0, State.CLEAR, Score(1, 0.0, value, 16)).tracks[0]
+    assert moved(view, 0.0, 0.0).value == value
+    higher = moved(view, 0.0, 0.1).value
+    assert higher is not None
+    assert value <= higher <= 1
 
 
 def test_only_new_scores_of_one_face_are_compared() -> None:
