@@ -3,7 +3,8 @@
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,59 +13,20 @@ from export.card import Card
 from export.errors import ProviderError as WrongProvider
 from export.explain import moments, unusual
 from models.crop import crop_face
+from stream.aside import Aside
 from stream.errors import ProviderError
 from stream.governor import RISKY
 from stream.identity.match import Identity, Person
 from stream.judge import Judge, verdict
 from stream.meter import Meter
 from stream.quality import measure
-from stream.second_eye import turns
+from stream.scorer import Scorer, mapper_of
+from stream.second_eye import LateLook, turns
 from stream.values import Alert, Frame, Heat, Likeness, Quality, Result, Score, State, Track, TrackView
 from stream.window import Pacer, Window
 
 NO_MAPS = "--explain: {} gives no maps (python -m export.maps adds them)"
 HISTORY = 10.0  # s of scores kept for the overlay's curve
-
-
-class Scorer(Protocol):
-    """What the stair needs of a detector; `export.detector.Detector` is one."""
-
-    @property
-    def card(self) -> Card:
-        """What the detector expects."""
-
-    def encode(
-        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.float32]:
-        """(N, S, S, 3) uint8 BGR to features (N, D); `closely` (N,) says where the second eye looks too."""
-
-    def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (B, T, D) and weights (B, T) to calibrated probabilities (B,)."""
-
-
-@runtime_checkable
-class Mapper(Protocol):
-    """A detector that may tell where in a crop it sees something; `export.detector.Detector` is one."""
-
-    @property
-    def card(self) -> Card:
-        """What the detector expects."""
-
-    @property
-    def grid(self) -> tuple[int, int] | None:
-        """h and w of its maps; None: its file gives none."""
-
-    def encode_with_map(
-        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """As a Scorer's `encode`, and class-activation maps (N, h, w)."""
-
-
-def mapper_of(detector: Scorer) -> Mapper | None:
-    """The detector, if it gives maps and its card tells what is usual in them."""
-    if isinstance(detector, Mapper) and detector.grid is not None and detector.card.map is not None:
-        return detector
-    return None
 
 
 class Follower(Protocol):
@@ -88,6 +50,7 @@ class _Memory:
         self.heat: Heat | None = None
         self.history: deque[tuple[float, float]] = deque(maxlen=int(HISTORY / card.window.stride + 1.5))
         self.unlooked = np.inf  # crops since the second eye looked, the next one included; inf: never yet
+        self.late = LateLook()
         self.state = State.UNCERTAIN
         self.quality: Quality | None = None
         self.score: Score | None = None
@@ -106,12 +69,14 @@ class Analysis:
         judge: Judge,
         meter: Meter,
         expected: Person | None = None,
+        aside: Aside | None = None,
     ) -> None:
         """detector: may be shared between streams; tracker, judge and meter belong to this one.
 
-        expected: who should be on screen, with embeddings of this very detector.
+        expected: who should be on screen, with embeddings of this very detector. aside: takes the second
+        eye's looks, which then come a moment later; None: frames wait for them, and all can be repeated.
         """
-        self._expected = expected
+        self._expected, self._aside = expected, aside
         self._detector, self._tracker, self._judge, self._meter = detector, tracker, judge, meter
         self._mapper = mapper_of(detector)
         self._memories: dict[int, _Memory] = {}
@@ -125,6 +90,7 @@ class Analysis:
         self._meter.counts["faces"] += sum(track.seen for track in found)
         tracks = [track for track in found if track.confirmed]
         self._memories = {t.id: self._memories.get(t.id) or self._fresh() for t in tracks}
+        self._collect()
         if frame.corrupt:
             self._meter.counts["corrupt"] += 1
         else:
@@ -176,13 +142,16 @@ class Analysis:
         with self._meter.stage("encode"):
             try:
                 closely = self._closely(due)
-                features, heats = self._encoded(np.stack(crops), closely)
+                late = self._late(closely, due, crops)
+                features, heats = self._encoded(np.stack(crops), closely & ~late)
             except WrongProvider as error:  # an engine that was to take over cannot be had
                 raise ProviderError(str(error)) from None
         self._meter.counts["scored"] += len(crops)
-        for memory, feature, heat, looked in zip(due, features, heats, closely, strict=True):
+        for memory, feature, heat, looked, is_late in zip(due, features, heats, closely, late, strict=True):
             assert memory.quality is not None
             memory.window.add(frame.time, feature, memory.quality.weight)
+            if is_late:
+                memory.late.into(feature)
             memory.unlooked = 1 if looked else memory.unlooked + 1
             if heat is not None:
                 memory.maps.add(frame.time, heat, memory.quality.weight)
@@ -202,13 +171,36 @@ class Analysis:
     def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
         """Which crops the second eye looks at: each so many-th of a track, the tracks by turns.
 
-        The `thrift` of a full machine spares it, but never where a track is under suspicion.
+        The `thrift` of a full machine spares it, but not where a track is under suspicion, nor where one
+        waits for its last look.
         """
         second = self._detector.card.second
         if second is None:
             return np.zeros(len(due), bool)
-        periods = [second.every * (1 if memory.state in RISKY else self.thrift) for memory in due]
+        hurried = [memory.state in RISKY or memory.late.waits for memory in due]
+        periods = [second.every * (1 if hurry else self.thrift) for hurry in hurried]
         return turns([memory.unlooked for memory in due], periods, second.every)
+
+    def _late(
+        self, closely: NDArray[np.bool_], due: Sequence[_Memory], crops: Sequence[NDArray[np.uint8]]
+    ) -> NDArray[np.bool_]:
+        """Which of the looks (N,) others take, so that this frame need not wait for them."""
+        late = np.zeros(len(due), bool)
+        if self._aside is not None:
+            for i in np.flatnonzero(closely).tolist():
+                look = partial(self._detector.encode, crops[i][None], np.ones(1, bool))
+                late[i] = due[i].late.begin(self._aside, look)
+        return late
+
+    def _collect(self) -> None:
+        """What the second eye has seen beside this thread meanwhile."""
+        second = self._detector.card.second
+        if second is None or self._aside is None:
+            return
+        for memory in self._memories.values():
+            seconds = memory.late.collect(self._detector.card.features - second.features)
+            if seconds is not None:
+                self._meter.note("look", seconds)
 
     def _score(self, now: float) -> None:
         """Run the head over the windows that are due; windows of equal length in one batch."""

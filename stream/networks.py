@@ -13,13 +13,14 @@ from export.detector import open_detector
 from export.errors import ModelError as BrokenModel
 from export.errors import ProviderError as WrongProvider
 from export.session import ON_PROCESSOR
-from stream.analysis import Scorer
+from stream.aside import Aside
 from stream.errors import ModelError, ProviderError
 from stream.faces import FaceDetector
 from stream.looker import Looker
 from stream.picture_sizes import USUAL, MeetingFaces, PictureSizes
 from stream.processor_load import cores
 from stream.providers import short
+from stream.scorer import Scorer
 from stream.sharing import BatchedFaces, Shared, pays
 from stream.work import Turns
 
@@ -35,6 +36,7 @@ class Networks:
     providers: tuple[str, ...]  # onnxruntime's names, the first is what runs
     sha256: str  # of the detector's file
     turns: Turns | None = None  # of the pumps that look through them; None: all work at once
+    aside: Aside | None = None  # what takes the second eye's looks of live streams; None: each pump its own
     sizes: PictureSizes | None = None  # those that an accelerator has met; None: any is as good as another
 
     @property
@@ -61,11 +63,12 @@ class NetworkPool:
         self.providers, self._threads = providers, threads
         self._batched = pays(providers) if batched is None else batched
         self._sizes = PictureSizes() if self._batched and pays(providers) else None
-        # On a CPU many more pumps at work than cores gain nothing; a batch wants as many as there are. One
-        # more than cores, as of two at work one often waits for Python's lock, and its core would idle.
+        # On a CPU more pumps at work than cores gain nothing, and their pictures age; what a core has left
+        # the second eye takes. A batch wants as many pumps as there are.
         alone = providers[0] in ON_PROCESSOR and not self._batched
         room = max(int(cores()), 1)
-        self.turns = Turns(room + 1 if alone else math.inf, room)
+        self.turns = Turns(room if alone else math.inf, room)
+        self.aside = Aside(room) if alone else None
         self._opening = threading.Lock()  # held while one is opened, so that it is opened once
         self._faces: FaceDetector | BatchedFaces | None = None
         self._open: dict[Path, tuple[Shared, str]] = {}  # with the file's hash
@@ -82,7 +85,7 @@ class NetworkPool:
         faces.min_face = min_face
         if self._sizes is not None:
             self._sizes.meet(faces, USUAL)
-        return Networks(shared.detector, faces, self.providers, digest, self.turns, self._sizes)
+        return Networks(shared.detector, faces, self.providers, digest, self.turns, self.aside, self._sizes)
 
     def keep(self, used: Iterable[Networks]) -> None:
         """Let go of the detectors that none of these looks through."""
@@ -93,8 +96,10 @@ class NetworkPool:
                 shared.close()
 
     def close(self) -> None:
-        """End whoever still waits for a batch."""
+        """End whoever still waits for a batch, and what is done aside."""
         self.keep(())
+        if self.aside is not None:
+            self.aside.close()
         if isinstance(self._faces, BatchedFaces):
             self._faces.close()
 

@@ -35,6 +35,7 @@ STATE_COLOUR: dict[State, Colour] = {
 }
 CAP_HEIGHT = 0.7  # of the em, of both type faces
 CURVE_SECONDS = 10.0  # s that a curve shows
+CURVE_RATE = 10  # steps a second in which a curve moves on; to draw it is a fifth of the overlay's cost
 CURVE_GAP = 1.5  # s without a score that interrupt a curve
 CURVE_POINTS = 600  # newest points drawn at most
 LONGEST = 160  # characters of a word or name that are looked at
@@ -134,9 +135,19 @@ def state_chip(state: State, em: int, words: bool = True) -> Image:
 
 
 def curve_tile(
-    history: Sequence[tuple[float, float]], now: float, colour: Colour, width: int, height: int, em: int
+    history: tuple[tuple[float, float], ...], now: float, colour: Colour, width: int, height: int, em: int
 ) -> Image:
-    """The scores of the last `CURVE_SECONDS` s up to `now`, (height, width, 3): 0 below, 1 above."""
+    """The scores of the last `CURVE_SECONDS` s up to `now`, (height, width, 3): 0 below, 1 above.
+
+    It moves on CURVE_RATE times a second. Not to be written to.
+    """
+    return _curve(history, math.ceil(now * CURVE_RATE) / CURVE_RATE, colour, width, height, em)
+
+
+@lru_cache(maxsize=64)
+def _curve(
+    history: tuple[tuple[float, float], ...], now: float, colour: Colour, width: int, height: int, em: int
+) -> Image:
     line = max(round(em / 9), 2)
     inset = 2 * line + 1
     tile = _curve_ground(width, height, em, line).copy()
@@ -144,14 +155,14 @@ def curve_tile(
     points = points[np.isfinite(points).all(axis=1)]
     points = points[(points[:, 0] >= now - CURVE_SECONDS) & (points[:, 0] <= now)]
     if not len(points):
-        return tile
+        return _frozen(tile)
     x = inset + (points[:, 0] - now + CURVE_SECONDS) / CURVE_SECONDS * (width - 1 - 2 * inset)
     y = inset + (1 - np.clip(points[:, 1], 0, 1)) * (height - 1 - 2 * inset)
     pixels = np.stack([x, y], axis=1).round().astype(np.int32)
     runs = np.split(pixels, np.flatnonzero(np.diff(points[:, 0]) > CURVE_GAP) + 1)
     cv2.polylines(tile, runs, False, colour, line, cv2.LINE_AA)
     cv2.circle(tile, (int(pixels[-1, 0]), int(pixels[-1, 1])), 2 * line, colour, -1, cv2.LINE_AA)
-    return tile
+    return _frozen(tile)
 
 
 @lru_cache(maxsize=64)

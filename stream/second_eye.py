@@ -1,10 +1,16 @@
-"""Whose turn the second eye's look is. It is dear: not for all faces of a picture at once. Pure."""
+"""The second eye's looks. They are dear: by turns, and where frames do not wait, beside the pump."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream.aside import Aside
+
+Row = NDArray[np.float32]  # (D,), the features of one crop
 
 
 def turns(unlooked: Sequence[float], periods: Sequence[int], every: int) -> NDArray[np.bool_]:
@@ -19,3 +25,50 @@ def turns(unlooked: Sequence[float], periods: Sequence[int], every: int) -> NDAr
     chosen = np.zeros(len(overdue), bool)
     chosen[first] = overdue[first] >= 1
     return chosen
+
+
+class LateLook:
+    """A track's look that others take beside the pump; what they see goes into the window when it is there.
+
+    It is never later than the next one: if nobody has taken it by then, that one is taken at once.
+    """
+
+    def __init__(self) -> None:
+        self._future: Future[tuple[Row, float]] | None = None
+        self._row: Row | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether one was handed over and is not there yet."""
+        return self._future is not None and not self._future.done()
+
+    def begin(self, aside: Aside, look: Callable[[], NDArray[np.float32]]) -> bool:
+        """Hand over a look, which gives (1, D). False: nobody has time for it, it is to be taken at once."""
+        if self._future is not None:
+            if self._future.cancel():
+                self._future = None
+            return False
+        self._future = aside.submit(lambda: _timed(look))
+        return self._future is not None
+
+    def into(self, row: Row) -> None:
+        """Where it goes: the features of its crop, as the window holds them."""
+        self._row = row
+
+    def collect(self, start: int) -> float | None:
+        """Fill in what has been seen, from feature `start` on. Gives the s that it took; None: nothing yet.
+
+        Raises what the look raised.
+        """
+        if self._future is None or self._row is None or not self._future.done():
+            return None
+        seen, seconds = self._future.result()
+        self._row[start:] = seen[start:]
+        self._future = self._row = None
+        return seconds
+
+
+def _timed(look: Callable[[], NDArray[np.float32]]) -> tuple[Row, float]:
+    begin = time.perf_counter()
+    (row,) = look()
+    return row, time.perf_counter() - begin

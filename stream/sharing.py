@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from export.binding import ACCELERATORS
 from export.buckets import WIDE, whole
 from export.card import Card
-from stream.analysis import Scorer, mapper_of
 from stream.batching import Arrays, Batcher, Run
 from stream.faces import FaceDetector
 from stream.nets import Floats, Net
+from stream.scorer import Scorer, mapper_of
 
 
 class BatchedScorer:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.card import Card
-from stream.analysis import Analysis, Scorer
+from stream.analysis import Analysis
 from stream.association import closest
 from stream.faces import FaceDetector
 from stream.judge import Judge, Policy
 from stream.looker import settled
 from stream.meter import Meter
 from stream.networks import Networks
+from stream.scorer import Scorer
 from stream.tracker import Intervals, Tracker
 from stream.values import Face, Frame, Result
 

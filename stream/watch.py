@@ -26,6 +26,7 @@ from stream.status import ManyLine, StatusLine
 from stream.stream_config import Plan, plan_from
 from stream.streams import Streams
 from stream.watched import WatchedStream, sink_options
+from stream.work import share_cores
 
 if TYPE_CHECKING:
     from stream.evidence.store import EvidenceStore
@@ -49,6 +50,7 @@ def watch(flags: dict[str, Any], config: str | None) -> int:
         _write(settings.meter, "", "a")  # better told now than after hours of watching
     for each in plan.streams:
         find(each.source)
+    share_cores(settings.threads)
     networks = NetworkPool(choose(settings.provider), settings.threads)
     if not plan.many:
         return _watch_one(settings, networks)

@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import os
-import sys
 import threading
 import uuid
 from collections.abc import Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream.analysis import NO_MAPS, Analysis, mapper_of
+from stream.analysis import NO_MAPS, Analysis
 from stream.batching import BatcherClosedError
 from stream.config import Settings
 from stream.errors import ConfigError, FacewitnessError
@@ -25,6 +23,7 @@ from stream.meter import Meter
 from stream.networks import Networks
 from stream.pump import Observer, Outlet, Pump
 from stream.reader import LiveReader
+from stream.scorer import mapper_of
 from stream.secret import secret_in
 from stream.sinks import SinkOptions
 from stream.sources import SourceOptions, find, has_packets, open_frames
@@ -33,6 +32,7 @@ from stream.stream_config import label, thresholds_of
 from stream.tracker import Tracker
 from stream.values import Alert, Health, State
 from stream.views import View, open_views
+from stream.work import give_way
 
 if TYPE_CHECKING:
     from stream.coded import Tap
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from stream.relay.serve import Page, Served
 
 log = logging.getLogger(__name__)
-
-_NICE = 10  # a file that is read at full speed gives way to what is live
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,9 @@ class WatchedStream:
             expected = self._expected()
             if expected is not None:
                 seeing.append(Teller())
-            analysis = Analysis(networks.detector, tracker, judge, self.meter, expected)
+            analysis = Analysis(
+                networks.detector, tracker, judge, self.meter, expected, networks.aside if self.live else None
+            )
             self.pump = Pump(analysis, _All(outlets), views, seeing, self.meter, health)
             self._governed = Governed(self.name, self.pump, tracker, analysis)
             self._open = stack.pop_all()
@@ -215,8 +215,8 @@ class WatchedStream:
 
     def _main(self) -> None:
         try:
-            if not self.live and sys.platform == "linux":
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            if not self.live:  # a file that is read at full speed
+                give_way()
             self.run()
         except FacewitnessError as error:
             self.error = error

@@ -1,5 +1,8 @@
 """The stair with a counting detector and a scripted tracker: what is computed, how often, and what is not."""
 
+import threading
+import time
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from export.card import Card, SecondEye, Thresholds, WindowSpec
 from models.crop import CropSpec
 from stream.analysis import Analysis
+from stream.aside import Aside as Threads
 from stream.governor import Rules
 from stream.judge import Judge, Policy
 from stream.meter import Meter
@@ -45,6 +49,23 @@ def face(track: int, x: float = 100, size: float = 120, confirmed: bool = True, 
     box = np.float32([x, 100, x + size, 100 + size])
     eyes = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     return Track(track, box, box[:2] + eyes * size, 0.99, confirmed, seen)
+
+
+class Aside:
+    """Does what it is given at the end of the frame, or never."""
+
+    def __init__(self, quick):
+        self.quick, self.tasks, self.taken = quick, [], 0
+
+    def submit(self, task):
+        self.tasks.append((Future(), task))
+        return self.tasks[-1][0]
+
+    def work(self):
+        for future, task in self.tasks:
+            future.set_result(task())
+            self.taken += 1
+        self.tasks = []
 
 
 class Scripted:
@@ -92,16 +113,75 @@ def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
 
 
 def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion():
-    def looks(answer: float) -> list[bool]:
+    def looks(answer: float) -> list[int]:
         detector, meter = CountingDetector(replace(CARD, second=SecondEye("identity", 2, 4))), Meter()
         analysis = Analysis(detector, Scripted([face(1)]), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
         analysis.thrift, detector.answer = 2, answer
         for i in range(120):
             analysis.step(Frame(SHARP, i / 30, 0.0, i))
-        return [look for looks in detector.looks for look in looks]
+        return [i for i, (look,) in enumerate(detector.looks) if look]
 
-    assert [i for i, look in enumerate(looks(0.1)) if look] == [0, 8, 16, 24]
-    assert [i for i, look in enumerate(looks(0.6)) if look][1:] == [8, 12, 16, 20, 24, 28]
+    assert looks(0.1) == [0, 8, 16, 24]
+    assert looks(0.6) == [0, 8, 12, 16, 20, 24, 28]
+
+
+class Eyes(CountingDetector):
+    """Tells of each crop by its number, and of the second eye's look that it took one."""
+
+    def __init__(self) -> None:
+        super().__init__(replace(CARD, second=SecondEye("identity", 2, 4)))
+        self.seen: list[list[float]] = []
+
+    def encode(self, crops, closely=None):
+        super().encode(crops, closely)
+        return np.array([[1, 1, look, look] for look in closely], np.float32)
+
+    def score(self, features, weights):
+        self.seen.append(features[0, :, 2].tolist())
+        return super().score(features, weights)
+
+
+def looks_of_windows(aside, thrift=1):
+    """What the head was shown of the second eye's looks, window by window."""
+    eyes = Eyes()
+    judge = Judge(Policy(LIMITS), "cam", "net 1", "x")
+    analysis = Analysis(eyes, Scripted([face(1)]), judge, Meter(), aside=aside)
+    analysis.thrift = thrift
+    for i in range(120):
+        analysis.step(Frame(SHARP, i / 30, 0.0, i))
+        if aside is not None and aside.quick:
+            aside.work()
+    return eyes
+
+
+def test_looks_that_are_taken_beside_the_pump_come_into_the_windows_all_the_same():
+    at_once, aside = looks_of_windows(None), Aside(quick=True)
+    late = looks_of_windows(aside)
+    assert [window[:-1] for window in late.seen] == [window[:-1] for window in at_once.seen]  # a frame later
+    assert aside.taken == len([x for looks in at_once.looks for x in looks if x]) > 4
+    assert not any(x for looks in late.looks if len(looks) > 1 for x in looks)
+
+
+def test_no_frame_waits_for_a_look_that_takes_long():
+    gate, eyes, aside = threading.Event(), Eyes(), Threads(1)
+    encode = eyes.encode
+    eyes.encode = lambda crops, closely: (gate.wait(60) if closely.any() else None, encode(crops, closely))[1]
+    judge = Judge(Policy(LIMITS), "cam", "net 1", "x")
+    analysis = Analysis(eyes, Scripted([face(1)]), judge, Meter(), aside=aside)
+    begin = time.monotonic()
+    for i in range(12):
+        analysis.step(Frame(SHARP, i / 30, 0.0, i))
+    assert time.monotonic() - begin < 30
+    assert eyes.crops == 3  # of the frames; the look's own is still under way
+    gate.set()
+    aside.close()
+
+
+@pytest.mark.parametrize(("thrift", "wanted"), [(1, [4, 12, 20, 28]), (2, [4, 16, 28])])
+def test_where_nobody_takes_them_each_second_look_is_the_pumps_own(thrift, wanted):
+    eyes = looks_of_windows(Aside(quick=False), thrift)
+    assert [crop for crop, looks in enumerate(eyes.looks) if looks[0]] == wanted
+    assert any(eyes.seen[-1])
 
 
 def test_at_the_governors_least_rate_an_alert_still_opens_within_two_seconds():

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.card import MapScale
-from stream.analysis import Analysis, mapper_of
+from stream.analysis import Analysis
 from stream.check.plots import heat_scale, moments
 from stream.check.values import FaceReport, FileReport, Kind
 from stream.heat import HIGH, LOW, colours, legend, paint, painted
 from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.overlay import draw, plan
+from stream.scorer import mapper_of
 from stream.sharing import BatchedScorer
 from stream.values import Frame, Heat, Result, State, TrackView
 from tests.overlay_gallery import face as gallery_face

@@ -251,14 +251,14 @@ def test_a_face_without_score_says_why() -> None:
 def test_the_curve_shows_ten_seconds_with_gaps_where_nothing_was_scored() -> None:
     colour = STATE_COLOUR[State.ALERT]
     times = [0.0, 1.0, 2.0, 6.0, 7.0, 8.0, 9.0, 10.0]
-    tile = curve_tile([(t, 0.9) for t in times], 10.0, colour, 200, 40, 20)
+    tile = curve_tile(tuple((t, 0.9) for t in times), 10.0, colour, 200, 40, 20)
     drawn = (tile == np.array(colour)).all(axis=2).any(axis=0)
     assert drawn[20:40].any()  # 1..2 s
     assert not drawn[60:110].any()  # 3..5.5 s
     assert drawn[130:190].all()
-    old = curve_tile([(-5.0, 0.9)], 10.0, colour, 200, 40, 20)
+    old = curve_tile(((-5.0, 0.9),), 10.0, colour, 200, 40, 20)
     assert not (old == np.array(colour)).all(axis=2).any()
-    high, low = (curve_tile([(9.0, v), (10.0, v)], 10.0, colour, 200, 40, 20) for v in (0.95, 0.05))
+    high, low = (curve_tile(((9.0, v), (10.0, v)), 10.0, colour, 200, 40, 20) for v in (0.95, 0.05))
     rows = [np.flatnonzero((t == np.array(colour)).all(axis=2).any(axis=1)).mean() for t in (high, low)]
     assert rows[0] < 15 < 25 < rows[1]
 

@@ -1,12 +1,15 @@
 """The second eye's turns: everybody gets his, and no picture more than its share."""
 
 import math
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.second_eye import turns
+from stream.second_eye import LateLook, turns
 
 
 @given(st.integers(1, 16), st.integers(1, 8))
@@ -39,3 +42,73 @@ def test_who_is_not_due_gets_none_and_the_most_overdue_come_first(tracks: list[t
 def test_under_suspicion_a_look_comes_sooner() -> None:
     assert turns([4, 4], [8, 4], 4).tolist() == [False, True]
     assert turns([], [], 4).tolist() == []
+
+
+class Slow:
+    """Takes what is handed over, and does it when the test says so."""
+
+    def __init__(self) -> None:
+        self.tasks: list[tuple[Future, Callable]] = []
+        self.full = False
+
+    def submit(self, task: Callable) -> Future | None:
+        if self.full:
+            return None
+        self.tasks.append((Future(), task))
+        return self.tasks[-1][0]
+
+    def work(self) -> None:
+        for future, task in self.tasks:
+            if future.set_running_or_notify_cancel():
+                future.set_result(task())
+        self.tasks = []
+
+
+def look() -> np.ndarray:
+    return np.float32([[8, 8, 3, 4]])
+
+
+def test_what_others_have_seen_is_filled_in_when_it_is_there() -> None:
+    aside, late, row = Slow(), LateLook(), np.float32([1, 2, 0, 0])
+    assert late.begin(aside, look)
+    late.into(row)
+    assert late.collect(2) is None
+    assert row.tolist() == [1, 2, 0, 0]
+    aside.work()
+    seconds = late.collect(2)
+    assert seconds is not None
+    assert seconds >= 0
+    assert row.tolist() == [1, 2, 3, 4]  # the first eye's part stays the pump's own
+    assert late.collect(2) is None  # once
+
+
+def test_a_look_that_nobody_took_in_time_is_taken_at_once_and_the_next_is_handed_over_again() -> None:
+    aside, late = Slow(), LateLook()
+    assert late.begin(aside, look)
+    late.into(np.zeros(4, np.float32))
+    assert not late.begin(aside, look)  # the pump's turn; the old one is taken back
+    aside.work()
+    assert late.collect(2) is None
+    assert late.begin(aside, look)
+
+
+def test_a_look_under_way_is_not_lost_and_without_room_the_pump_looks_itself() -> None:
+    aside, late, row = Slow(), LateLook(), np.zeros(4, np.float32)
+    assert late.begin(aside, look)
+    late.into(row)
+    aside.tasks[0][0].set_running_or_notify_cancel()
+    assert not late.begin(aside, look)
+    aside.tasks[0][0].set_result((look()[0], 0.1))
+    assert late.collect(2) == 0.1
+    assert row[2:].tolist() == [3, 4]
+    aside.full = True
+    assert not late.begin(aside, look)
+
+
+def test_what_a_look_raised_is_raised() -> None:
+    late, broken = LateLook(), Slow()
+    assert late.begin(broken, look)
+    late.into(np.zeros(4, np.float32))
+    broken.tasks[0][0].set_exception(RuntimeError("no such network"))
+    with pytest.raises(RuntimeError, match="no such network"):
+        late.collect(2)

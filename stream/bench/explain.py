@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stream.analysis import Analysis, Scorer
+from stream.analysis import Analysis
 from stream.bench.clips import Clip, make_clip
 from stream.errors import FacewitnessError
 from stream.judge import Judge, Policy
@@ -28,6 +28,7 @@ from stream.meter import Meter
 from stream.networks import Networks, open_networks
 from stream.overlay import draw
 from stream.providers import choose
+from stream.scorer import Scorer
 from stream.sources import SourceOptions, find
 from stream.tracker import Tracker
 from stream.values import Frame, Health

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from export.card import Card
 from models.crop import crop_face
-from stream.analysis import Analysis, Scorer
+from stream.analysis import Analysis
 from stream.bench.clips import FPS
 from stream.errors import FacewitnessError
 from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.networks import Networks, open_networks
 from stream.providers import choose
+from stream.scorer import Scorer
 from stream.sources import SourceOptions, find
 from stream.tracker import Tracker
 from stream.values import Frame

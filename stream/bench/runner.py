@@ -35,10 +35,10 @@ from stream.sinks import Dispatcher
 from stream.streams import GOVERN
 from stream.tracker import Tracker
 from stream.values import Health
+from stream.work import share_cores
 
 COOLDOWN = 2.0  # s: every turn of the clip is an alert of its own
 UP = 60.0  # s until every stream must have shown a picture
-SWITCH = 0.001  # s after which a thread of Python lets another in
 SETTLE = 2.0  # s after that which are not measured
 GOVERNED = 20.0  # s instead, where the governor has to find the rates first
 
@@ -83,7 +83,7 @@ class _Stream:
         policy = Policy(networks.detector.card.thresholds, cooldown=COOLDOWN)
         judge = Judge(policy, name, networks.label, name)
         tracker = Tracker(networks.faces)
-        analysis = Analysis(networks.detector, tracker, judge, self.meter)
+        analysis = Analysis(networks.detector, tracker, judge, self.meter, aside=networks.aside)
         if plan.sparing:
             tracker.stretch, analysis.thrift = Rules().sparing, Rules().thrift
         health = Health(name, networks.provider, False, 0.0, None, 0, 0)
@@ -131,8 +131,8 @@ class _Stream:
 
 def run(plan: Plan) -> dict[str, Any]:
     """Run all streams for the plan's seconds. Raises FacewitnessError, or what failed in a stream."""
-    few_heaps()  # both as `facewitness watch` does it for several streams
-    sys.setswitchinterval(SWITCH)
+    few_heaps()  # all as `facewitness watch` does it for several streams
+    share_cores(plan.threads)
     networks = open_networks(plan.model, choose(plan.provider), plan.threads, plan.min_face)
     batched = pays(networks.providers) if plan.batching == "auto" else plan.batching == "on"
     window = Measured()

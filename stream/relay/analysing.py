@@ -1,8 +1,6 @@
 """The analysing thread of one stream. What fails in it is told, and touches neither picture nor relay."""
 
 import logging
-import os
-import sys
 import threading
 import uuid
 from typing import Protocol
@@ -17,10 +15,9 @@ from stream.relay.frames import Feed
 from stream.sinks import Dispatcher
 from stream.tracker import Tracker
 from stream.values import Health
+from stream.work import give_way
 
 log = logging.getLogger(__name__)
-
-_NICE = 10  # on Linux each thread has its own: where the machine is too slow, analysis gives way to picture
 
 
 class Watched(Observer, Protocol):
@@ -58,8 +55,7 @@ class Analyst:
             self._pump.stop.set()
 
     def _run(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        give_way()  # where the machine is too slow, to the picture
         backoff = Backoff(1.0, 30.0)
         while not self._ending.is_set() and not self._feed.finished:
             pump = self._pump = self._make()
@@ -73,10 +69,11 @@ class Analyst:
                 pump.finish()
 
     def _make(self) -> Pump:
-        card, label = self._networks.detector.card, self._networks.label
+        networks = self._networks
+        card, label = networks.detector.card, networks.label
         prefix = f"{self._watched.name}-{uuid.uuid4().hex[:8]}"
         judge = Judge(Policy(card.thresholds, cooldown=self._cooldown), self._watched.name, label, prefix)
         meter = Meter()
-        analysis = Analysis(self._networks.detector, Tracker(self._networks.faces), judge, meter)
+        analysis = Analysis(networks.detector, Tracker(networks.faces), judge, meter, aside=networks.aside)
         health = self._watched.health()
         return Pump(analysis, self._dispatcher, [], [self._watched], meter, health)

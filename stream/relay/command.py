@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream import logs
-from stream.analysis import NO_MAPS, mapper_of
+from stream.analysis import NO_MAPS
 from stream.errors import ConfigError
 from stream.memory import few_heaps
 from stream.networks import open_networks
@@ -26,20 +26,20 @@ from stream.relay.limits import Bounds, Limits
 from stream.relay.registry import Analysis, Registry
 from stream.relay.settings import RelaySettings, access_of, is_loopback
 from stream.relay.sink import HubSink
+from stream.scorer import mapper_of
 from stream.secret import secret_in
 from stream.sinks import Dispatcher, SinkOptions, open_sink
 from stream.views import View
 from stream.views.push import Push
+from stream.work import share_cores
 
 log = logging.getLogger(__name__)
-
-SWITCH = 0.001  # s after which a thread of Python lets another in; the default of 5 ms is felt in the picture
 
 
 def relay(settings: RelaySettings) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit code. Raises a FacewitnessError."""
     logs.set_up(settings.log, settings.quiet)
-    sys.setswitchinterval(SWITCH)
+    share_cores(settings.threads)
     few_heaps()
     access = access_of(
         settings.host,

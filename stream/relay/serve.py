@@ -14,7 +14,7 @@ from stream.panel.panel import Panel
 from stream.relay.access import Access, Role
 from stream.relay.app import make_app
 from stream.relay.channel import Channel
-from stream.relay.command import SWITCH, hosts_of, tls_of
+from stream.relay.command import hosts_of, tls_of
 from stream.relay.doorway import serving
 from stream.relay.events import Hub
 from stream.relay.ice import IceServers
@@ -66,7 +66,6 @@ class Page:
         self._loop: asyncio.AbstractEventLoop | None = None
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(started,), name="serve", daemon=True)
-        sys.setswitchinterval(SWITCH)
         self._thread.start()
         started.result()
 

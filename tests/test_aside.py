@@ -1,0 +1,59 @@
+"""What is done beside the pumps: bounded, of low priority, and its end hurts nobody."""
+
+import os
+import sys
+import threading
+
+import pytest
+
+from stream.aside import Aside
+from stream.work import BEHIND
+
+LONG = 10.0  # s
+
+
+def test_there_is_room_for_so_many_tasks_and_again_once_they_are_done() -> None:
+    aside, gate = Aside(1, waiting=3), threading.Event()
+    taken = [aside.submit(lambda: gate.wait(LONG)) for _ in range(5)]
+    assert [future is not None for future in taken] == [True, True, True, False, False]
+    gate.set()
+    assert all(future.result(LONG) for future in taken if future is not None)
+    (again,) = {aside.submit(lambda: "done")}
+    assert again is not None
+    assert again.result(LONG) == "done"
+    aside.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there each thread has a niceness of its own")
+def test_it_gives_way_to_all_others() -> None:
+    aside = Aside(1)
+    asked = aside.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert asked is not None
+    assert asked.result(LONG) >= BEHIND
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < BEHIND
+    aside.close()
+
+
+def test_once_closed_it_drops_what_waits_and_takes_nothing() -> None:
+    aside, gate, begun = Aside(1), threading.Event(), threading.Event()
+    running = aside.submit(lambda: begun.set() or gate.wait(LONG))
+    waiting = aside.submit(lambda: True)
+    assert running is not None
+    assert waiting is not None
+    assert begun.wait(LONG)
+    aside.close()
+    assert waiting.cancelled()
+    assert aside.submit(lambda: True) is None
+    gate.set()
+    assert running.result(LONG)
+
+
+def test_what_a_task_raises_reaches_who_asks_for_it_and_nobody_else() -> None:
+    aside = Aside(1)
+    broken, sound = aside.submit(lambda: 1 // 0), aside.submit(lambda: 1)
+    assert broken is not None
+    assert sound is not None
+    with pytest.raises(ZeroDivisionError):
+        broken.result(LONG)
+    assert sound.result(LONG) == 1
+    aside.close()
