@@ -62,9 +62,12 @@ class LateLook:
         """
         if self._future is None or self._row is None or not self._future.done():
             return None
-        seen, seconds = self._future.result()
-        self._row[start:] = seen[start:]
+        future, row = self._future, self._row
         self._future = self._row = None
+        if future.cancelled():  # the program ends
+            return None
+        seen, seconds = future.result()
+        row[start:] = seen[start:]
         return seconds
 
 

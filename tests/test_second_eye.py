@@ -105,6 +105,15 @@ def test_a_look_under_way_is_not_lost_and_without_room_the_pump_looks_itself() -
     assert not late.begin(aside, look)
 
 
+def test_where_the_program_ends_a_look_that_was_dropped_is_none() -> None:
+    aside, late, row = Slow(), LateLook(), np.zeros(4, np.float32)
+    assert late.begin(aside, look)
+    late.into(row)
+    aside.tasks[0][0].cancel()
+    assert late.collect(2) is None
+    assert not row.any()
+
+
 def test_what_a_look_raised_is_raised() -> None:
     late, broken = LateLook(), Slow()
     assert late.begin(broken, look)
