@@ -32,7 +32,9 @@ def share_cores(threads: int) -> None:
 def give_way() -> None:
     """Let the calling thread give way to all others; on Linux each thread has a niceness of its own."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
+        thread = threading.get_native_id()
+        given = os.getpriority(os.PRIO_PROCESS, thread)  # the user may have started us behind others; nobody
+        os.setpriority(os.PRIO_PROCESS, thread, max(given, BEHIND))  # but root may go back
 
 
 @dataclass(slots=True)

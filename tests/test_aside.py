@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from stream.aside import Aside
-from stream.work import BEHIND
+from stream.work import BEHIND, give_way
 
 LONG = 10.0  # s
 
@@ -26,12 +26,30 @@ def test_there_is_room_for_so_many_tasks_and_again_once_they_are_done() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there each thread has a niceness of its own")
 def test_it_gives_way_to_all_others() -> None:
-    aside = Aside(1)
-    asked = aside.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    aside, own = Aside(1), niceness()
+    asked = aside.submit(niceness)
     assert asked is not None
-    assert asked.result(LONG) >= BEHIND
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < BEHIND
+    assert asked.result(LONG) == max(own, BEHIND)
+    assert niceness() == own
     aside.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there each thread has a niceness of its own")
+def test_a_program_that_was_started_behind_others_stays_there() -> None:
+    found = []
+
+    def thread() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND + 5)
+        give_way()
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    one = threading.Thread(target=thread)
+    one.start()
+    one.join(LONG)
+    assert found == [BEHIND + 5]
 
 
 def test_once_closed_it_drops_what_waits_and_takes_nothing() -> None:
