@@ -18,7 +18,7 @@ from pathlib import Path
 import alembic.autogenerate
 import pytest
 from alembic.runtime.migration import MigrationContext
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.backoff import Backoff
@@ -245,11 +245,13 @@ def test_any_name_is_kept_and_found(history, name):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
+@example("a", "\0")
+@example("a\0b", "\0b")
 def test_search_finds_what_python_finds(sqlite_once, name, text):
     sqlite_once.forget(1e9)
     id = sqlite_once.add_check(report(name), "", 1.0)
-    safe = name.encode("utf-8", "replace").decode()
-    hit = text.encode("utf-8", "replace").decode().casefold() in safe.casefold()
+    safe, sought = (each.encode("utf-8", "replace").decode().replace("\0", "?") for each in (name, text))
+    hit = sought.casefold() in safe.casefold()
     assert [entry.id for entry in sqlite_once.search(Query(text=text)).entries] == ([id] if hit else [])
 
 

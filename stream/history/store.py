@@ -204,8 +204,8 @@ def _finite(value: float | None) -> float | None:
 
 
 def _clean(text: str) -> str:
-    """A text that UTF-8 can hold: names of files may be any bytes."""
-    return text.encode("utf-8", "replace").decode()
+    """A text that UTF-8 and SQL can hold: file names may be any bytes, and SQLite's LIKE ends at a NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _text(facts: dict[str, Any]) -> str:
