@@ -26,12 +26,14 @@ class Governed:
             max(new - old, 0) for new, old in zip(measured, self._measured, strict=True)
         )
         self._measured = measured
+        wanted = came if self._pump.rate is None else min(came, self._pump.rate * seconds)
         return Load(
             self._name,
             offered=came / max(seconds, 1e-3),
             busy=min(busy / max(seconds, 1e-3), 1.0),
             age=ages / done if done else None,
             state=self._pump.state,
+            lost=max(1 - done / wanted, 0.0) if wanted else 0.0,
             priority=priority,
             most=most,
         )
@@ -41,4 +43,4 @@ class Governed:
         rates = [rate for rate in (effort.rate, most) if rate is not None]
         self._pump.rate = min(rates, default=None)
         self._pump.note = effort.note
-        self._tracker.stretch, self._analysis.thrift = effort.stretch, effort.thrift
+        self._tracker.key_frames.stretch, self._analysis.thrift = effort.stretch, effort.thrift

@@ -1,19 +1,22 @@
 """Decides how much effort each stream gets when the machine is full: rates fall evenly by priority. Pure.
 
-All streams share one level: the frames a second that priority 1 may have analysed. Capped by what each source
-delivers that is weighted max-min fairness (D. Bertsekas, R. Gallager, "Data Networks", 2nd ed. 1992, section
-6.5.2): nobody gets more than it wants, and what one leaves is for the others. The level falls and rises by
-factors, after the pattern of congestion control (D.-M. Chiu, R. Jain, Computer Networks 17(1), 1989), with
-waiting times on both sides, and a patience that doubles whenever a rise was too much: it must not swing.
+First what is dear is spared: key frames and the second eye come less often, and no frame is left out. Where
+that is not enough, all streams share one level: the frames a second that priority 1 may have analysed. Capped
+by what each source delivers that is weighted max-min fairness (D. Bertsekas, R. Gallager, "Data Networks",
+2nd ed. 1992, section 6.5.2): nobody gets more than it wants, and what one leaves is for the others. The level
+falls and rises by factors, after the pattern of congestion control (D.-M. Chiu, R. Jain, Computer Networks
+17(1), 1989), with waiting times on both sides, and a patience that doubles whenever a rise was too much: it
+must not swing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from stream.values import State
 
 RISKY = frozenset((State.SUSPICIOUS, State.ALERT))
+SPARED = "key frames and the second eye less often: the machine is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Load:
     offered: float  # frames a second that its source delivers; 0 while there is no picture
     busy: float  # 0..1 of the time that its pump was at work
     age: float | None  # s from capture to overlay, the mean; None where no frame was analysed
+    lost: float = 0.0  # 0..1 of the frames that it was to analyse, and could not
     state: State = State.NO_FACE  # of its worst track
     priority: float = 1.0  # above 0
     most: float | None = None  # frames a second that its settings allow; None: all
@@ -51,7 +55,8 @@ class Rules:
     late: float = 0.1  # mean age above which a stream is late: one frame in twenty nears 150 ms then
     working: float = 0.9  # busy share above which a pump cannot keep up
     resting: float = 0.7  # below which it has room
-    hot: float = 0.85  # CPU share above which one late stream is enough
+    losing: float = 0.05  # share of lost frames above which a stream loses
+    hot: float = 0.85  # CPU share above which one stream that is late or loses is enough
     cool: float = 0.7  # below which there is room
     alarm: float = 2.0  # full for so long before the level falls, and between two falls
     patience: float = 5.0  # calm for so long before it rises
@@ -69,14 +74,22 @@ class Governor:
 
     def __init__(self, rules: Rules = Rules()) -> None:
         self._rules = rules
+        self.sparing = False  # whether key frames and the second eye come less often
         self.level: float | None = None  # frames a second for priority 1; None: nobody is limited
         self._forget()
 
     def _forget(self) -> None:
-        self.level = None
+        self.sparing, self.level = False, None
         self._full_for = self._calm_for = 0.0  # s
         self._well_for = 0.0  # s without limit or trouble
         self._patience, self._rose = self._rules.patience, False  # rose: since the last fall
+
+    @property
+    def measure(self) -> str:
+        """What is done against a full machine, for people; nothing where it is not."""
+        if self.level is not None:
+            return "frames are left out, evenly by priority"
+        return "key frames and the second eye come less often" if self.sparing else ""
 
     def step(self, loads: Sequence[Load], cpu: float, seconds: float) -> dict[str, Effort]:
         """Take the loads of the last `seconds` and say what each stream gets from now on.
@@ -87,13 +100,13 @@ class Governor:
         live = [load for load in loads if load.wanted > 0]
         if not live:
             self._forget()
-        elif is_full(live, cpu, self._rules):
+        elif is_full(live, cpu, self._rules) or (not self.sparing and is_losing(live, cpu, self._rules)):
             self._fall(live, seconds)
         elif is_calm(live, cpu, self._rules):
             self._rise(live, seconds)
         else:
             self._full_for = self._calm_for = 0.0
-        return {load.name: effort(load, self.level, self._rules) for load in loads}
+        return {load.name: effort(load, self.sparing, self.level, self._rules) for load in loads}
 
     def _fall(self, live: Sequence[Load], seconds: float) -> None:
         rules, self._calm_for, self._well_for = self._rules, 0.0, 0.0
@@ -103,6 +116,9 @@ class Governor:
         self._full_for = 0.0
         if self._rose:  # the last rise was too much
             self._patience, self._rose = min(2 * self._patience, rules.longest), False
+        if not self.sparing:
+            self.sparing = True
+            return
         top = max(load.wanted / load.priority for load in live)
         bottom = rules.least / max(load.priority for load in live)  # all are at their least: no use to go on
         level = top if self.level is None else min(self.level, top)
@@ -110,7 +126,7 @@ class Governor:
 
     def _rise(self, live: Sequence[Load], seconds: float) -> None:
         rules, self._full_for = self._rules, 0.0
-        if self.level is None:
+        if not self.sparing:
             self._well_for += seconds
             if self._well_for >= rules.longest:
                 self._patience, self._rose = rules.patience, False
@@ -118,9 +134,13 @@ class Governor:
         self._calm_for += seconds
         if self._calm_for < self._patience:
             return
-        self.level, self._rose = self.level * rules.rise**seconds, True
+        self._rose = True
+        if self.level is None:
+            self.sparing = False
+            return
+        self.level *= rules.rise**seconds
         if self.level >= max(load.wanted / load.priority for load in live):
-            self.level = None
+            self.level, self._calm_for = None, 0.0
 
 
 def is_full(live: Sequence[Load], cpu: float, rules: Rules) -> bool:
@@ -134,20 +154,24 @@ def is_full(live: Sequence[Load], cpu: float, rules: Rules) -> bool:
     return 2 * behind > len(live) or (bool(late) and cpu > rules.hot)
 
 
+def is_losing(live: Sequence[Load], cpu: float, rules: Rules) -> bool:
+    """Whether a stream loses frames and the CPU has nothing left."""
+    return cpu > rules.hot and any(load.lost > rules.losing for load in live)
+
+
 def is_calm(live: Sequence[Load], cpu: float, rules: Rules) -> bool:
     """Whether there is room for more: the middle one of the pumps rests, and so does the CPU."""
     return median(load.busy for load in live) < rules.resting and cpu < rules.cool
 
 
-def effort(load: Load, level: float | None, rules: Rules) -> Effort:
-    """What one stream gets at a level. Never less than its risk needs, never more than it wants."""
-    if level is None or load.wanted <= 0:
+def effort(load: Load, sparing: bool, level: float | None, rules: Rules) -> Effort:
+    """What one stream gets. Never less than its risk needs, never more than it wants."""
+    if load.wanted <= 0:
         return Effort()
-    need = rules.risky if load.state in RISKY else rules.least
-    rate = max(level * load.priority, need)
+    risky = load.state in RISKY
+    full = Effort() if risky or not sparing else Effort(None, rules.sparing, rules.thrift, SPARED)
+    rate = load.wanted if level is None else max(level * load.priority, rules.risky if risky else rules.least)
     if rate >= load.wanted:
-        return Effort()
+        return full
     note = f"analysing {rate:.0f} of {load.offered:.0f} frames a second: the machine is full"
-    if load.state in RISKY:
-        return Effort(rate, note=note)
-    return Effort(rate, rules.sparing, rules.thrift, note)
+    return replace(full, rate=rate, note=note)

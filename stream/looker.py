@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from stream.association import is_sound, same_place
 from stream.values import Face
 
+MOST = 32  # faces of one picture that are looked at
+
 
 class Looker(Protocol):
     """What the tracker asks of the networks; `stream.faces.FaceDetector` is one."""
@@ -19,6 +21,11 @@ class Looker(Protocol):
 
     def refine(self, image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Sequence[Face | None]:
         """For each box (N, 4) the face that is there, or None."""
+
+
+def search(looker: Looker, image: NDArray[np.uint8]) -> list[Face]:
+    """The faces of the whole picture as a tracker can use them, the largest first, no more than `MOST`."""
+    return settled(looker, image, [face for face in looker.detect(image) if is_sound(face)][:MOST])
 
 
 def settled(looker: Looker, image: NDArray[np.uint8], faces: Sequence[Face]) -> list[Face]:

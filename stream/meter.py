@@ -79,9 +79,10 @@ def many_table(summaries: Sequence[tuple[str, dict[str, Any]]]) -> str:
     rows = [f"{'stream':<24}{'frames':>9}{'dropped':>9}{'detects':>9}{'p50 age':>9}{'p95 age':>9}"]
     for name, summary in summaries:
         counts, stages = summary["counts"], summary["stages"]
-        age, detect = stages.get("age", {}), stages.get("detect", {})
+        age, searches = stages.get("age", {}), [stages.get(each, {}) for each in ("detect", "search")]
+        detects = sum(each.get("runs", 0) for each in searches)  # by the stream itself and beside it
         rows.append(
-            f"{name:<24}{counts.get('frames', 0):>9}{counts.get('dropped', 0):>9}{detect.get('runs', 0):>9}"
+            f"{name:<24}{counts.get('frames', 0):>9}{counts.get('dropped', 0):>9}{detects:>9}"
             f"{age.get('p50_ms', '–'):>9}{age.get('p95_ms', '–'):>9}"
         )
     return "\n".join(rows)

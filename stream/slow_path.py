@@ -12,11 +12,12 @@ from stream.analysis import Analysis
 from stream.association import closest
 from stream.faces import FaceDetector
 from stream.judge import Judge, Policy
+from stream.key_frames import Intervals
 from stream.looker import settled
 from stream.meter import Meter
 from stream.networks import Networks
 from stream.scorer import Scorer
-from stream.tracker import Intervals, Tracker
+from stream.tracker import Tracker
 from stream.values import Face, Frame, Result
 
 EVERY = 240.0  # crops a second that no source has: one of each frame

@@ -241,15 +241,16 @@ class Streams:
     def _govern(self, seconds: float) -> None:
         """Measure, decide, apply."""
         live = {each.name: each for each in self._streams if each.live and each.begun and not each.stopping}
-        before = self._governor.level
+        before = self._governor.measure
         loads = [stream.load() for stream in live.values()]
         efforts = self._governor.step(loads, self._processor.share(self._networks.turns.aside), seconds)
         for name, effort in efforts.items():
             live[name].apply(effort)
-        if before is None and self._governor.level is not None:
-            log.warning("the machine is full: frames are left out, evenly by priority")
-        elif before is not None and self._governor.level is None:
-            log.info("the machine has room again: all frames are analysed")
+        if self._governor.measure != before:
+            if self._governor.measure:
+                log.warning("the machine is full: %s", self._governor.measure)
+            else:
+                log.info("the machine has room again: all is analysed in full")
 
 
 def free_place(path: str) -> str:

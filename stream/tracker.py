@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from stream.appearance import describe, is_cut, likeness, scene_of
 from stream.association import SAME_PLACE, assign, closest, is_sound, same_place
-from stream.looker import Looker, settled
+from stream.key_frames import USUAL, Intervals, KeyFrames
+from stream.late_search import LateSearch
+from stream.looker import Looker
 from stream.suppression import overlap
 from stream.target import FORGET, Target
 from stream.values import Face, Frame, Track
@@ -30,31 +32,19 @@ TWIN = 0.8  # likeness from which a face disputed by two tracks belongs to both:
 Looks = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """Seconds from one key frame to the next, and how long a face may go unsought."""
-
-    empty: float = 0.2  # while there is no face: how long a newcomer may wait
-    doubtful: float = 0.1  # while a face is new or out of sight
-    steady: float = 1 / 3
-    calm: float = 0.5  # once all has been steady for `calm_after`
-    calm_after: float = 3.0
-    # A face found less than this ago is not sought where a glance shows it in its place: at 30 frames a
-    # second ONet looks for it in every other one, below 20 in each.
-    glance: float = 0.05
-
-
 class Tracker:
     """Feed it every frame; it says which faces there are. One per source."""
 
-    def __init__(self, looker: Looker, intervals: Intervals = Intervals()) -> None:
-        """looker: finds faces. intervals: how often it may look over the whole picture."""
+    def __init__(self, looker: Looker, intervals: Intervals = USUAL, late: LateSearch | None = None) -> None:
+        """looker: finds faces. intervals: how often it may look over the whole picture. late: does so beside
+        this, and what it finds comes a moment later; None: frames wait for it, and all can be repeated.
+        """
         self._looker, self._intervals = looker, intervals
+        self.key_frames = KeyFrames(looker, intervals, late)
         self._targets: list[Target] = []
         self._next_id = 1
-        self._time = self._looked = self._unsteady = -np.inf
+        self._time = -np.inf
         self._scene: Looks | None = None
-        self.stretch = 1.0  # factor on the intervals, where the machine is full
         self.last_look: Literal["detect", "refine", "glance", "none"] = "none"
 
     def update(self, frame: Frame) -> tuple[Track, ...]:
@@ -64,7 +54,8 @@ class Tracker:
         """
         time, gap = frame.time, frame.time - self._time
         if gap <= 0:
-            self._targets, self._looked, self._scene = [], -np.inf, None
+            self._targets, self._scene = [], None
+            self.key_frames.forget()
         self._time, self.last_look = time, "none"
         if frame.corrupt:
             for target in self._targets:
@@ -85,21 +76,17 @@ class Tracker:
 
     def _look(self, image: NDArray[np.uint8], time: float) -> None:
         """A key frame where one is due, or where a face has just gone out of sight."""
-        faces = self._detect(image, time) if self._due(time) else None
+        faces = self._searched(image, time)
         self._follow(image, time, faces)
-        if faces is None and self._due(time):
-            faces = self._detect(image, time)
+        faces = self._searched(image, time) if faces is None else faces
         if faces is not None:
             self._look_over(faces, image, time)
 
-    def _due(self, time: float) -> bool:
-        return time - self._looked >= self._interval(time) * self.stretch - 1e-3
-
-    def _detect(self, image: NDArray[np.uint8], time: float) -> list[Face]:
-        """The detector over the whole picture."""
-        self.last_look, self._looked = "detect", time
-        faces = [face for face in self._looker.detect(image) if is_sound(face)][: 2 * MAX_TRACKS]
-        return settled(self._looker, image, faces)
+    def _searched(self, image: NDArray[np.uint8], time: float) -> list[Face] | None:
+        faces = self.key_frames.faces(image, time, self._targets)
+        if faces is not None:
+            self.last_look = "detect" if self.key_frames.at_once else "refine"
+        return faces
 
     def _follow(self, image: NDArray[np.uint8], time: float, faces: Sequence[Face] | None) -> None:
         """Find the known faces among those of a key frame, else by a glance or ONet where they should be."""
@@ -174,15 +161,6 @@ class Tracker:
             elif claim.alike - rival.alike > CLEARLY * (1 if rival.target.seen else -1):
                 settled[settled.index(rival)] = claim
         return settled
-
-    def _interval(self, time: float) -> float:
-        pace = self._intervals
-        if not self._targets:
-            return pace.empty
-        if not all(target.seen and target.confirmed for target in self._targets):
-            self._unsteady = time
-            return pace.doubtful
-        return pace.calm if time - self._unsteady > pace.calm_after else pace.steady
 
     def _look_over(self, faces: list[Face], image: NDArray[np.uint8], time: float) -> None:
         """What the detector found on a key frame: verifies what is known, finds again, finds new."""

@@ -19,6 +19,7 @@ from stream.identity.gallery import Gallery
 from stream.identity.match import Person
 from stream.identity.teller import Teller
 from stream.judge import Judge, Policy
+from stream.late_search import late_search
 from stream.meter import Meter
 from stream.networks import Networks
 from stream.pump import Observer, Outlet, Pump
@@ -109,13 +110,12 @@ class WatchedStream:
             prefix = f"{self.name[:40]}-{uuid.uuid4().hex[:8]}"
             policy = Policy(limits, cooldown=settings.cooldown)
             judge = Judge(policy, self.label, networks.label, prefix)
-            tracker = Tracker(networks.looker)
+            aside = networks.aside if self.live else None
+            tracker = Tracker(networks.looker, late=late_search(networks.looker, aside, self.meter))
             expected = self._expected()
             if expected is not None:
                 seeing.append(Teller())
-            analysis = Analysis(
-                networks.detector, tracker, judge, self.meter, expected, networks.aside if self.live else None
-            )
+            analysis = Analysis(networks.detector, tracker, judge, self.meter, expected, aside)
             self.pump = Pump(analysis, _All(outlets), views, seeing, self.meter, health)
             self._governed = Governed(self.name, self.pump, tracker, analysis)
             self._open = stack.pop_all()

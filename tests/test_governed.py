@@ -15,7 +15,7 @@ from stream.work import Work
 @pytest.fixture
 def parts() -> SimpleNamespace:
     pump = SimpleNamespace(work=Work(), state=State.CLEAR, rate=None, note="")
-    tracker, analysis = SimpleNamespace(stretch=1.0), SimpleNamespace(thrift=1)
+    tracker, analysis = SimpleNamespace(key_frames=SimpleNamespace(stretch=1.0)), SimpleNamespace(thrift=1)
     return SimpleNamespace(
         pump=pump, tracker=tracker, analysis=analysis, governed=Governed("a", pump, tracker, analysis)
     )
@@ -35,9 +35,24 @@ def test_a_load_is_of_the_time_since_the_last_one(
     assert load.offered == pytest.approx(30)
     assert load.busy == pytest.approx(0.75)
     assert load.age == pytest.approx(0.04)
+    assert load.lost == pytest.approx(2 / 3)  # 20 of 60
     now += 1.0
     again = parts.governed.load(1060)
-    assert (again.offered, again.busy, again.age) == (0, 0, None)
+    assert (again.offered, again.busy, again.age, again.lost) == (0, 0, None, 0)
+
+
+def test_what_the_rate_leaves_out_is_not_lost(
+    parts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    parts.governed.load(0)
+    now += 1.0
+    parts.pump.rate, parts.pump.work.frames = 10.0, 9
+    assert parts.governed.load(30).lost == pytest.approx(0.1)
+    now += 1.0
+    parts.pump.work.frames = 20
+    assert parts.governed.load(60).lost == 0
 
 
 def test_a_reader_that_begins_anew_is_no_negative_load(parts: SimpleNamespace) -> None:
@@ -55,4 +70,4 @@ def test_the_lower_rate_counts(
 ) -> None:
     parts.governed.apply(Effort(decided, 1.5, 2, "full"), most)
     assert parts.pump.rate == rate
-    assert (parts.pump.note, parts.tracker.stretch, parts.analysis.thrift) == ("full", 1.5, 2)
+    assert (parts.pump.note, parts.tracker.key_frames.stretch, parts.analysis.thrift) == ("full", 1.5, 2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.governor import RISKY, Effort, Governor, Load, Rules, effort, is_calm, is_full
+from stream.governor import RISKY, SPARED, Effort, Governor, Load, Rules, effort, is_calm, is_full, is_losing
 from stream.values import State
 
 RULES = Rules()
@@ -17,6 +17,7 @@ loads = st.builds(
     offered=rates,
     busy=st.floats(0, 1),
     age=st.none() | st.floats(0, 10),
+    lost=st.floats(0, 1),
     state=st.sampled_from(State),
     priority=st.floats(0.1, 10),
     most=st.none() | st.floats(0.1, 60),
@@ -25,20 +26,30 @@ fleets = st.lists(loads, max_size=8, unique_by=lambda load: load.name)
 
 
 class Machine:
-    """Streams of 30 fps on a machine that can do so many frames a second in all."""
+    """Streams of 30 fps on a machine that can do so many frames a second in all, `spared` times that where
+    what is dear comes less often.
+    """
 
-    def __init__(self, capacity: float, *priorities: float, states: dict[int, State] | None = None) -> None:
+    def __init__(
+        self,
+        capacity: float,
+        *priorities: float,
+        states: dict[int, State] | None = None,
+        spared: float = 1.0,
+    ) -> None:
         self.capacity, self.priorities, self.states = capacity, priorities, states or {}
+        self.spared = spared
         self.governor = Governor()
         self.efforts = {str(i): Effort() for i in range(len(priorities))}
 
     def second(self) -> dict[str, float]:
         """One second; gives the rates of each stream that was asked of the machine in it."""
         asked = {name: min(each.rate or 30.0, 30.0) for name, each in self.efforts.items()}
-        use = sum(asked.values()) / self.capacity
-        busy, age = min(use, 1.0), 0.03 if use < 0.9 else 0.3
+        can = self.capacity * (self.spared if self.governor.sparing else 1.0)
+        use = sum(asked.values()) / can
+        busy, age, lost = min(use, 1.0), 0.03 if use < 0.9 else 0.3, max(1 - 1 / use, 0.0)
         now = [
-            Load(str(i), 30.0, busy, age, self.states.get(i, State.CLEAR), priority)
+            Load(str(i), 30.0, busy, age, lost, self.states.get(i, State.CLEAR), priority)
             for i, priority in enumerate(self.priorities)
         ]
         self.efforts = self.governor.step(now, min(use, 1.0), 1.0)
@@ -57,7 +68,8 @@ def test_whatever_comes_nobody_gets_less_than_its_risk_needs_nor_more_than_it_wa
         for load in fleet:
             got = efforts[load.name]
             if got.rate is None:
-                assert got == Effort()
+                assert got in (Effort(), Effort(None, RULES.sparing, RULES.thrift, SPARED))
+                assert got == Effort() or load.state not in RISKY
                 continue
             need = RULES.risky if load.state in RISKY else RULES.least
             assert min(need, load.wanted) <= got.rate < load.wanted
@@ -68,7 +80,7 @@ def test_whatever_comes_nobody_gets_less_than_its_risk_needs_nor_more_than_it_wa
 
 @given(fleets, st.floats(0.1, 100))
 def test_rates_fall_evenly_by_priority(fleet, level):
-    given_rates = {load.name: effort(load, level, RULES).rate for load in fleet}
+    given_rates = {load.name: effort(load, True, level, RULES).rate for load in fleet}
     limited = [
         (load, given_rates[load.name])
         for load in fleet
@@ -86,14 +98,39 @@ def test_rates_fall_evenly_by_priority(fleet, level):
 def test_a_lower_level_gives_nobody_more(fleet, one, other):
     low, high = sorted((one, other))
     for load in fleet:
-        assert (effort(load, low, RULES).rate or load.wanted) <= (
-            effort(load, high, RULES).rate or load.wanted
+        assert (effort(load, True, low, RULES).rate or load.wanted) <= (
+            effort(load, True, high, RULES).rate or load.wanted
         )
 
 
 def test_without_trouble_nothing_is_limited():
     machine = Machine(400, 1, 1, 1, 1)
     assert all(set(asked.values()) == {30.0} for asked in machine.run(60))
+
+
+def test_what_is_dear_is_spared_before_a_frame_is_left_out():
+    machine = Machine(110, 1, 1, 1, 1, states={3: State.SUSPICIOUS}, spared=1.3)
+    asked = machine.run(300)
+    assert all(set(each.values()) == {30.0} for each in asked)
+    efforts = machine.efforts
+    assert {efforts[name] for name in "012"} == {Effort(None, RULES.sparing, RULES.thrift, SPARED)}
+    assert efforts["3"] == Effort()
+    assert "less often" in machine.governor.measure
+    machine.capacity = 400
+    machine.run(int(RULES.longest) + 10)
+    assert set(machine.efforts.values()) == {Effort()}
+    assert machine.governor.measure == ""
+
+
+def test_lost_frames_are_a_reason_to_spare_only_where_the_processor_has_nothing_left():
+    losing, well = Load("a", 30, 0.6, 0.03, lost=0.1), Load("b", 30, 0.6, 0.03, lost=0.03)
+    assert is_losing([losing, well], 0.9, RULES)
+    assert not is_losing([losing, well], 0.5, RULES)
+    assert not is_losing([well], 0.9, RULES)
+    governor = Governor()
+    for _ in range(60):  # it is no reason to leave out yet more
+        efforts = governor.step([losing, well], 0.9, 1.0)
+    assert efforts["a"] == Effort(None, RULES.sparing, RULES.thrift, SPARED)
 
 
 def test_it_settles_at_what_the_machine_can_do_and_uses_it():
@@ -131,9 +168,13 @@ def test_it_recovers_by_itself():
     machine = Machine(30, 1, 1, 1)
     machine.run(60)
     assert all(each.rate is not None and each.rate < 15 for each in machine.efforts.values())
-    machine.capacity = 400
-    machine.run(int(RULES.longest) + 60)
+    machine.capacity, back = 400, []
+    for _ in range(int(RULES.longest) + 60):
+        machine.second()
+        back.append((machine.governor.level is not None, machine.governor.sparing))
     assert all(each == Effort() for each in machine.efforts.values())
+    assert back == sorted(back, reverse=True)  # all frames first, and a while later all that is dear
+    assert back.count((False, True)) >= RULES.patience
 
 
 def test_a_moment_of_trouble_is_no_reason():
@@ -162,11 +203,12 @@ def test_streams_that_go_leave_no_limit_behind():
     assert machine.governor.level is not None
     assert machine.governor.step([], 0.1, 1.0) == {}
     assert machine.governor.level is None
+    assert not machine.governor.sparing
     assert machine.governor.step([Load("new", 0.0, 0.0, None)], 0.1, 1.0) == {"new": Effort()}
 
 
 def test_what_the_settings_forbid_is_not_counted_as_wanted():
     load = Load("a", 30, 0.5, 0.02, most=5)
-    assert effort(load, 6.0, RULES) == Effort()
-    assert effort(load, 1.0, RULES).rate == RULES.least
-    assert "4 of 30 frames" in effort(load, 1.0, RULES).note
+    assert effort(load, True, 6.0, RULES).rate is None
+    assert effort(load, True, 1.0, RULES).rate == RULES.least
+    assert "4 of 30 frames" in effort(load, True, 1.0, RULES).note

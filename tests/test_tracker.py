@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,98 +12,14 @@ from hypothesis.extra.numpy import arrays
 
 from stream.appearance import SHAPE, align, blend, describe, is_cut, likeness, scene_of
 from stream.association import THERE, assign, closest
+from stream.key_frames import Intervals
 from stream.looker import settled
 from stream.motion import Motion
 from stream.suppression import overlap
 from stream.target import FORGET
-from stream.tracker import MAX_TRACKS, Intervals, Tracker
+from stream.tracker import MAX_TRACKS, Tracker
 from stream.values import Face, Frame
-
-cv2 = pytest.importorskip("cv2")
-
-WIDTH, HEIGHT = 640, 360
-
-
-class Actor:
-    """A face of its own texture that follows a path; `path(time)` is its centre and side in px, or None."""
-
-    def __init__(self, seed, path, depth=0):
-        rng = np.random.default_rng(seed)
-        self.texture = cv2.resize(
-            rng.integers(0, 256, (6, 6, 3), np.uint8), (96, 96), interpolation=cv2.INTER_CUBIC
-        )
-        self.path, self.depth = path, depth
-
-    def face(self, time):
-        place = self.path(time)
-        if place is None:
-            return None
-        x, y, side = place
-        corner = np.float32([x - side / 2, y - side / 2])
-        return Face(np.float32([*corner, *(corner + side)]), corner + SHAPE * np.float32(side), 0.99)
-
-
-class Stage:
-    """Paints actors into frames and answers for the networks: it sees a face unless a nearer one hides it."""
-
-    def __init__(self, *actors, scene=0):
-        self.actors, self.calls = actors, []
-        self.wall = cv2.resize(
-            np.random.default_rng(scene + 99).integers(0, 256, (9, 16, 3), np.uint8), (WIDTH, HEIGHT)
-        )
-        self.visible: list[Face] = []
-
-    def frame(self, time, index=0, corrupt=False):
-        image, self.visible = self.wall.copy(), []
-        for actor in sorted(self.actors, key=lambda actor: actor.depth):
-            face = actor.face(time)
-            if face is None:
-                continue
-            x1, y1, x2, y2 = (round(float(v)) for v in face.box)
-            matrix = np.float32([[(x2 - x1) / 96, 0, x1], [0, (y2 - y1) / 96, y1]])
-            cv2.warpAffine(actor.texture, matrix, (WIDTH, HEIGHT), image, borderMode=cv2.BORDER_TRANSPARENT)
-            self.visible = [other for other in self.visible if _hidden(other, face) < 0.5] + [face]
-        return Frame(image, time, time, index, corrupt)
-
-    def detect(self, image):
-        self.calls.append("detect")
-        return tuple(self.visible)
-
-    def refine(self, image, boxes):
-        self.calls.append("refine")
-        return [self._nearest(box) for box in boxes]
-
-    def _nearest(self, box):
-        near = [(overlap(box[None], face.box[None])[0, 0], i) for i, face in enumerate(self.visible)]
-        best = max(near, default=(0, 0))
-        return self.visible[best[1]] if best[0] > 0.35 else None
-
-
-def _hidden(face, by):
-    """The part of a face that another covers."""
-    start, end = np.maximum(face.box[:2], by.box[:2]), np.minimum(face.box[2:], by.box[2:])
-    return float(np.maximum(end - start, 0).prod() / (face.box[2:] - face.box[:2]).prod())
-
-
-def still(x=200, y=150, side=90):
-    return lambda time: (x, y, side)
-
-
-def run(tracker, stage, times, corrupt=lambda time: False):
-    return [tracker.update(stage.frame(t, i, corrupt(t))) for i, t in enumerate(times)]
-
-
-def clock(seconds, fps=30.0, start=0.0):
-    return start + np.arange(round(seconds * fps)) / fps
-
-
-def of_actor(tracks, actor, time):
-    """The id of the seen track on an actor's face, or None."""
-    box = actor.face(time).box
-    hits = [t.id for t in tracks if t.seen and overlap(t.box[None], box[None])[0, 0] > 0.5]
-    assert len(hits) <= 1
-    return hits[0] if hits else None
-
+from tests.stage import HEIGHT, WIDTH, Actor, Cuts, Stage, clock, of_actor, run, still
 
 # --- life of a track
 
@@ -193,7 +110,7 @@ def test_a_full_machine_looks_over_the_picture_less_often_and_keeps_the_ids():
     for stretch in (1.0, 1.5):
         stage = Stage(actor)
         tracker = Tracker(stage)
-        tracker.stretch = stretch
+        tracker.key_frames.stretch = stretch
         frames = run(tracker, stage, clock(6, fps=4))
         assert {track.id for tracks in frames for track in tracks} == {1}
         assert frames[4][0].confirmed
@@ -407,9 +324,10 @@ def test_ids_stay_when_two_meet_and_turn_back():
 
 def test_a_cut_to_another_person_at_the_same_place_brings_another_id():
     first, second = Stage(Actor(1, still())), Stage(Actor(2, still()), scene=5)
-    tracker = Tracker(first)
+    cuts = Cuts(first)
+    tracker = Tracker(cuts)
     run(tracker, first, clock(2))
-    tracker._looker = second
+    cuts.stage = second
     frames = run(tracker, second, clock(2, start=2))
     assert all(t.id != 1 for frame in frames for t in frame if t.seen)
     assert [t.id for t in frames[-1]] == [2]
@@ -424,29 +342,32 @@ def test_another_person_at_the_same_place_without_a_cut_brings_another_id():
 
 def test_the_same_person_after_a_cut_and_back_keeps_the_id():
     person, other = Stage(Actor(1, still())), Stage(scene=5)
-    tracker = Tracker(person)
+    cuts = Cuts(person)
+    tracker = Tracker(cuts)
     run(tracker, person, clock(2))
-    tracker._looker = other
+    cuts.stage = other
     run(tracker, other, clock(0.5, start=2))
-    tracker._looker = person
+    cuts.stage = person
     assert {t.id for f in run(tracker, person, clock(1, start=2.5)) for t in f} == {1}
 
 
 @pytest.mark.parametrize(("seed", "expected"), [(1, 1), (2, 2)])
 def test_after_a_gap_in_the_stream_only_the_same_person_keeps_the_id(seed, expected):
     before, after = Stage(Actor(1, still())), Stage(Actor(seed, still()))
-    tracker = Tracker(before)
+    cuts = Cuts(before)
+    tracker = Tracker(cuts)
     run(tracker, before, clock(1))
-    tracker._looker = after
+    cuts.stage = after
     frames = run(tracker, after, clock(1, start=6))
     assert {t.id for frame in frames for t in frame if t.seen} == {expected}
 
 
 def test_a_strobe_does_not_make_every_frame_a_key_frame():
     stages = [Stage(Actor(1, still()), scene=scene) for scene in (0, 5)]
-    tracker, looks = Tracker(stages[0]), []
+    cuts, looks = Cuts(stages[0]), []
+    tracker = Tracker(cuts)
     for i, t in enumerate(clock(2)):
-        tracker._looker = stages[i % 2]
+        cuts.stage = stages[i % 2]
         tracker.update(stages[i % 2].frame(t))
         looks.append(tracker.last_look)
     assert looks.count("detect") <= 22

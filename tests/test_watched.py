@@ -111,7 +111,7 @@ def test_a_full_machine_lowers_all_rates_says_so_and_recovers(tmp_path, caplog, 
         rates = {name: stream.pump.rate for name, stream in running.items()}
         assert rates["a"] == rates["b"]
         assert rates["first"] >= rates["a"]
-        assert running["a"]._governed._tracker.stretch > 1
+        assert running["a"]._governed._tracker.key_frames.stretch > 1
         networks.faces.delay = 0.0
         assert until(lambda: "has room again" in caplog.text), {n: s.load() for n, s in running.items()}
         assert until(lambda: not any(stream.health().note for stream in running.values()))

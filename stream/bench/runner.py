@@ -24,6 +24,7 @@ from stream.errors import FacewitnessError
 from stream.governed import Governed
 from stream.governor import Governor, Rules
 from stream.judge import Judge, Policy
+from stream.late_search import late_search
 from stream.memory import few_heaps
 from stream.networks import Networks, open_networks
 from stream.processor_load import ProcessorLoad
@@ -82,10 +83,10 @@ class _Stream:
         self.reader, self.meter, self.eyes = reader, Timed(window), Eyes(plan.clip, window)
         policy = Policy(networks.detector.card.thresholds, cooldown=COOLDOWN)
         judge = Judge(policy, name, networks.label, name)
-        tracker = Tracker(networks.faces)
+        tracker = Tracker(networks.faces, late=late_search(networks.faces, networks.aside, self.meter))
         analysis = Analysis(networks.detector, tracker, judge, self.meter, aside=networks.aside)
         if plan.sparing:
-            tracker.stretch, analysis.thrift = Rules().sparing, Rules().thrift
+            tracker.key_frames.stretch, analysis.thrift = Rules().sparing, Rules().thrift
         health = Health(name, networks.provider, False, 0.0, None, 0, 0)
         self.pump = Pump(analysis, Dispatcher([]), [self.eyes], [self.eyes], self.meter, health)
         self.pump.turns, self.pump.rate = networks.turns, plan.rate

@@ -8,6 +8,7 @@ from typing import Protocol
 from stream.analysis import Analysis
 from stream.backoff import Backoff
 from stream.judge import Judge, Policy
+from stream.late_search import late_search
 from stream.meter import Meter
 from stream.networks import Networks
 from stream.pump import Observer, Pump
@@ -74,6 +75,7 @@ class Analyst:
         prefix = f"{self._watched.name}-{uuid.uuid4().hex[:8]}"
         judge = Judge(Policy(card.thresholds, cooldown=self._cooldown), self._watched.name, label, prefix)
         meter = Meter()
-        analysis = Analysis(networks.detector, Tracker(networks.faces), judge, meter, aside=networks.aside)
+        tracker = Tracker(networks.faces, late=late_search(networks.faces, networks.aside, meter))
+        analysis = Analysis(networks.detector, tracker, judge, meter, aside=networks.aside)
         health = self._watched.health()
         return Pump(analysis, self._dispatcher, [], [self._watched], meter, health)
