@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from stream.work import give_way
 
-WAITING = 64  # tasks, the running ones too; a look's holds a crop of 110 KB
+WAITING = 64  # tasks, the running ones too; a look's holds a crop of 110 KB, a search's a picture
 
 T = TypeVar("T")
 
@@ -21,17 +21,41 @@ class Aside:
         self._room = threading.Semaphore(waiting)
 
     def submit(self, task: Callable[[], T]) -> "Future[T] | None":
-        """Queue a task, from any thread. None: there is no room, or it is closed, and nobody will do it."""
+        """Queue a task, from any thread. None: there is no room, or it is closed, and nobody will do it.
+
+        One that is cancelled lets go of what it holds, but keeps its room until a thread comes to it: where
+        none ever does, the queue has an end all the same.
+        """
         if not self._room.acquire(blocking=False):
             return None
+        future: Future[T] = Future()
+        held = [task]
+        future.add_done_callback(lambda _: held.clear())
         try:
-            future = self._pool.submit(task)
+            queued = self._pool.submit(_do, held, future)
         except RuntimeError:  # what the pool raises once it is shut down
             self._room.release()
             return None
-        future.add_done_callback(lambda _: self._room.release())
+        queued.add_done_callback(lambda done: self._ended(done, future))
         return future
+
+    def _ended(self, queued: "Future[None]", future: "Future[T]") -> None:
+        self._room.release()
+        if queued.cancelled():
+            future.cancel()
 
     def close(self) -> None:
         """Drop what waits; what runs comes to its end unwatched."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _do(held: list[Callable[[], T]], future: "Future[T]") -> None:
+    """Do the one task that is held, unless it was cancelled."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = held[0]()
+    except BaseException as error:  # whatever it is, it belongs to who asks for the result
+        future.set_exception(error)
+    else:
+        future.set_result(result)

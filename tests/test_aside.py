@@ -3,7 +3,10 @@
 import os
 import sys
 import threading
+import weakref
+from functools import partial
 
+import numpy as np
 import pytest
 
 from stream.aside import Aside
@@ -21,6 +24,28 @@ def test_there_is_room_for_so_many_tasks_and_again_once_they_are_done() -> None:
     (again,) = {aside.submit(lambda: "done")}
     assert again is not None
     assert again.result(LONG) == "done"
+    aside.close()
+
+
+def test_what_is_cancelled_lets_go_of_its_picture_but_the_queue_keeps_its_end() -> None:
+    aside, gate, begun = Aside(1, waiting=4), threading.Event(), threading.Event()
+    aside.submit(lambda: begun.set() or gate.wait(LONG))
+    assert begun.wait(LONG)
+    pictures, taken = [], 0
+    for _ in range(50):
+        picture = np.zeros(1000, np.uint8)
+        pictures.append(weakref.ref(picture))
+        future = aside.submit(partial(picture.sum))
+        del picture
+        taken += future is not None
+        assert future is None or future.cancel()
+    assert taken == 3
+    assert not any(picture() is not None for picture in pictures)
+    gate.set()
+    asked = None
+    while asked is None:
+        asked = aside.submit(lambda: "done")
+    assert asked.result(LONG) == "done"
     aside.close()
 
 
