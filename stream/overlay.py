@@ -7,12 +7,21 @@ floor: in a small picture less is shown, never smaller.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from stream.heat import legend, paint
-from stream.overlay_labels import SMALLEST_EM, banner, headline, health_line, label_forms, margin_of
+from stream.overlay_labels import (
+    SMALLEST_EM,
+    banner,
+    displayed,
+    headline,
+    health_line,
+    label_forms,
+    margin_of,
+)
 from stream.overlay_layout import gap_between, overlaps, place
 from stream.overlay_text import BLACK, STATE_COLOUR, Colour, Image
 from stream.values import Health, Result, State, TrackView
@@ -72,16 +81,29 @@ def plan(result: Result, health: Health) -> tuple[Plate, ...]:
     to lose its words.
     """
     height, width = result.frame.image.shape[:2]
+    hot = health.explain and any(view.heat is not None for view in result.tracks)
+    shown = displayed(health)
+    plates = list(
+        _of_stream(result.state, len(result.tracks), result.frame.corrupt, hot, shown, width, height)
+    )
+    if health.connected:
+        _add_labels(plates, result, type_size(width, height))
+    return tuple(plates)
+
+
+@lru_cache(maxsize=128)
+def _of_stream(
+    state: State, faces: int, corrupt: bool, hot: bool, health: Health, width: int, height: int
+) -> tuple[Plate, ...]:
+    """What is said of the stream as a whole. It stays the same for many pictures. Not to be written to."""
     em = type_size(width, height)
     plates: list[Plate] = []
     if not health.connected:
         _add(plates, banner(health, width, em), "middle", width, height, em)
-    _add(plates, headline(result, health, width, em), "top", width, height, em)
-    _add(plates, health_line(result, health, width, em), "bottom", width, height, em)
-    if health.connected:
-        if health.explain and any(view.heat is not None for view in result.tracks):
-            _add(plates, legend(em), "right", width, height, em)
-        _add_labels(plates, result, em)
+    _add(plates, headline(state, faces, health, width, em), "top", width, height, em)
+    _add(plates, health_line(health, corrupt, width, em), "bottom", width, height, em)
+    if health.connected and hot:
+        _add(plates, legend(em), "right", width, height, em)
     return tuple(plates)
 
 

@@ -1,7 +1,9 @@
 """What the overlay says, in forms from full to bare: headline, health line, banner, labels of faces."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from stream.overlay_text import (
     AMBER,
@@ -11,7 +13,6 @@ from stream.overlay_text import (
     STATE_COLOUR,
     WHITE,
     Image,
-    Rows,
     blank,
     curve_tile,
     extent,
@@ -21,7 +22,7 @@ from stream.overlay_text import (
     text_tile,
     wrap,
 )
-from stream.values import Answer, Health, Result, TrackView
+from stream.values import Answer, Health, State, TrackView
 
 SMALLEST_EM = 13  # px; capitals are 9 px high
 
@@ -31,24 +32,35 @@ def margin_of(width: int, em: int) -> int:
     return max(em // 2 if width > 20 * em else em // 5, 2)
 
 
-def headline(result: Result, health: Health, width: int, em: int) -> Iterator[Image]:
+def displayed(health: Health) -> Health:
+    """Only what the overlay shows of it, and as it shows it: it changes less often, and can be read."""
+    age = None if health.age is None else _coarse(health.age)
+    return replace(health, fps=float(round(health.fps)), age=age, frames=0)
+
+
+def _coarse(seconds: float) -> float:
+    """An age rounded up to 10 ms, from a second on to 0.1 s."""
+    step = 0.01 if seconds < 1 else 0.1
+    return math.ceil(seconds / step - 1e-6) * step
+
+
+def headline(state: State, faces: int, health: Health, width: int, em: int) -> Iterator[Image]:
     """The stream's state and, with room, how many faces there are."""
     large = round(1.3 * em) if em > SMALLEST_EM or width > 30 * em else em
-    faces = len(result.tracks)
     detail = f"{faces} face{'s' if faces != 1 else ''}" if health.connected else "before the signal was lost"
     if faces or not health.connected:
-        yield stack([[state_chip(result.state, large), text_tile(detail, large, WHITE, PLATE)]])
-    yield state_chip(result.state, large)
-    yield state_chip(result.state, em)
-    yield state_chip(result.state, em, words=False)
+        yield stack([[state_chip(state, large), text_tile(detail, large, WHITE, PLATE)]])
+    yield state_chip(state, large)
+    yield state_chip(state, em)
+    yield state_chip(state, em, words=False)
 
 
-def health_line(result: Result, health: Health, width: int, em: int) -> Iterator[Image]:
+def health_line(health: Health, corrupt: bool, width: int, em: int) -> Iterator[Image]:
     """Source, provider, rate, age and drops on one line, a note above it; narrow pictures show less."""
     rate, dropped = f"{health.fps:.0f} fps", f"{health.dropped} dropped"
     age = [] if health.age is None else [_age(health.age)]
     room = width - 2 * margin_of(width, em)
-    note = "damaged picture, not scored" if result.frame.corrupt else health.note if health.connected else ""
+    note = "damaged picture, not scored" if corrupt else health.note if health.connected else ""
     note = shorten(note, em, room - em)
     above = [[text_tile(note, em, AMBER, PLATE)]] if note else []
     for parts in ([health.provider, rate, *age, dropped], [rate, *age, dropped], [rate, *age], [rate], []):
@@ -84,49 +96,58 @@ def banner(health: Health, width: int, em: int) -> Iterator[Image]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """One way to show a face's label: rows of words, a curve below them or not."""
+    """One way to show a face's label: a plate of words, a curve below it or not."""
 
     penalty: float  # what it costs in the choice of a place; 0 for the fullest
-    rows: Rows
+    words: Image  # not to be written to
     curve: bool = False
 
     def size(self, em: int) -> tuple[int, int]:
         """Width and height, px."""
-        width, height = extent(self.rows)
+        height, width = self.words.shape[:2]
         return (max(width, 9 * em), height + 2 * em) if self.curve else (width, height)
 
     def tile(self, view: TrackView, now: float, em: int) -> Image:
-        """The finished label."""
+        """The finished label. Not to be written to."""
         if not self.curve:
-            return stack(self.rows)
+            return self.words
         drawn = curve_tile(view.history, now, STATE_COLOUR[view.state], self.size(em)[0], 2 * em, em)
-        return stack([*self.rows, [drawn]])
+        return stack([[self.words], [drawn]])
 
 
-def label_forms(view: TrackView, em: int, curve: bool, several: bool) -> list[Form]:
-    """A face's label from full to bare."""
-    chip, score = state_chip(view.state, em), view.score
+def label_forms(view: TrackView, em: int, curve: bool, several: bool) -> tuple[Form, ...]:
+    """A face's label from full to bare. curve: there is room for one. several: tell it by its number."""
+    score, likeness = view.score, view.likeness
     value = score.value if score is not None else None
     reason = (score.reason if score else "") or (view.quality.reason if view.quality else "")
-    reason = shorten(reason, em, 16 * em) if value is None else ""
-    number = (
-        [text_tile(f"{value * 100:.0f} % fake", em, WHITE, PLATE, bold=True)] if value is not None else []
+    return _forms(
+        view.state,
+        "" if value is None else f"{value * 100:.0f} % fake",
+        f"#{view.track.id}" if several else "",
+        reason if value is None else "",
+        (likeness.name, likeness.answer) if likeness is not None and likeness.name else None,
+        em,
+        curve and bool(view.history),
     )
-    name = [text_tile(f"#{view.track.id}", em, DIM, PLATE, pad=0.3)] if several else []
+
+
+@lru_cache(maxsize=256)
+def _forms(
+    state: State, number: str, name: str, reason: str, who: tuple[str, Answer] | None, em: int, curve: bool
+) -> tuple[Form, ...]:
+    """The words of a label change a few times a second at most."""
+    chip = state_chip(state, em)
+    numbers = [text_tile(number, em, WHITE, PLATE, bold=True)] if number else []
+    names = [text_tile(name, em, DIM, PLATE, pad=0.3)] if name else []
+    reason = shorten(reason, em, 16 * em)
     below = [[text_tile(reason, em, WHITE, PLATE)]] if reason else []
-    if view.likeness is not None and view.likeness.name:
-        who, said = view.likeness.name, view.likeness.answer
-        words = shorten(f"looks like {who}", em, 14 * em)
-        ink = AMBER if said is Answer.NO else WHITE
-        below.append([text_tile(f"{words}: {said.value}", em, ink, PLATE)])
-    forms = [
-        Form(0.15, [[chip, *number, *name], *below]),
-        Form(0.25, [[chip, *number], *below]),
-        Form(0.6, [[chip]]),
-        Form(1.2, [[state_chip(view.state, em, words=False)]]),
-    ]
-    if number:
-        forms.insert(2, Form(0.3, [[chip], number]))
-    if curve and view.history:
-        forms.insert(0, Form(0.0, forms[0].rows, curve=True))
-    return forms
+    if who is not None:
+        words = shorten(f"looks like {who[0]}", em, 14 * em)
+        ink = AMBER if who[1] is Answer.NO else WHITE
+        below.append([text_tile(f"{words}: {who[1].value}", em, ink, PLATE)])
+    full = stack([[chip, *numbers, *names], *below])
+    forms = [Form(0.0, full, curve=True)] if curve else []
+    forms += [Form(0.15, full), Form(0.25, stack([[chip, *numbers], *below]))]
+    if numbers:
+        forms.append(Form(0.3, stack([[chip], numbers])))
+    return (*forms, Form(0.6, chip), Form(1.2, state_chip(state, em, words=False)))

@@ -182,7 +182,7 @@ def extent(rows: Rows) -> tuple[int, int]:
 
 
 def stack(rows: Rows) -> Image:
-    """Rows of tiles, left-aligned, on one plate."""
+    """Rows of tiles, left-aligned, on one plate. Not to be written to."""
     width, height = extent(rows)
     plate = blank(height, width, PLATE)
     y = 0
@@ -192,7 +192,7 @@ def stack(rows: Rows) -> Image:
             plate[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
             x += tile.shape[1]
         y += max(tile.shape[0] for tile in row)
-    return plate
+    return _frozen(plate)
 
 
 def _draw_sign(tile: Image, state: State, em: int) -> None:

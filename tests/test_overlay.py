@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.overlay import draw, plan, type_size
+from stream.overlay_labels import displayed
 from stream.overlay_layout import overlaps, place
 from stream.overlay_text import (
     AMBER,
@@ -286,6 +287,27 @@ def test_where_there_is_no_room_no_place_is_found() -> None:
     found = place([(300, 10), (30, 10)], [0.0, 1.0], box, nothing, box[None], (100, 100), 13)
     assert found is not None
     assert found[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "shown"), [(0.0, 0.0), (0.004, 0.01), (0.0201, 0.03), (0.03, 0.03), (1.01, 1.1), (None, None)]
+)
+def test_an_age_is_shown_in_steps_and_never_as_less_than_it_is(
+    age: float | None, shown: float | None
+) -> None:
+    assert displayed(health(age=age)).age == (None if shown is None else pytest.approx(shown))
+
+
+def test_what_is_said_of_the_stream_is_drawn_anew_only_where_it_changes() -> None:
+    image = background(1280, 720, "dark")
+    first, same, other = (
+        plan(result(image, ()), health(age=age, frames=frames))
+        for age, frames in ((0.012, 1), (0.019, 2), (0.021, 3))
+    )
+    assert all(a is b for a, b in zip(first, same, strict=True))
+    assert first[-1] is not other[-1]
+    with pytest.raises(ValueError, match="read-only"):
+        first[0].tile[:] = 0
 
 
 def test_two_faces_at_720p_cost_at_most_two_and_a_half_ms() -> None:
