@@ -1,6 +1,7 @@
 """Work that no frame waits for, done beside the pumps with what they leave of the processor."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -47,6 +48,12 @@ class Aside:
     def close(self) -> None:
         """Drop what waits; what runs comes to its end unwatched."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def timed(task: Callable[[], T]) -> tuple[T, float]:
+    """What a task gives, and the s that it took."""
+    begin = time.perf_counter()
+    return task(), time.perf_counter() - begin
 
 
 def _do(held: list[Callable[[], T]], future: "Future[T]") -> None:

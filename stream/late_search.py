@@ -1,14 +1,14 @@
 """A stream's search of the whole picture, beside its pump: no frame waits for it."""
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.aside import Aside
+from stream.aside import Aside, timed
 from stream.association import is_sound, same_place
 from stream.looker import Looker, search
 from stream.meter import Meter
@@ -37,7 +37,7 @@ class LateSearch:
         late = self._future is not None
         self.drop()
         if not late:
-            self._future = self._aside.submit(lambda: self._timed(image))
+            self._future = self._aside.submit(partial(timed, partial(search, self._looker, image)))
             self.begun = now
         return self._future is not None
 
@@ -60,10 +60,6 @@ class LateSearch:
         faces, seconds = future.result()
         self._note(seconds)
         return present(self._looker, image, faces)
-
-    def _timed(self, image: Picture) -> tuple[list[Face], float]:
-        begin = time.perf_counter()
-        return search(self._looker, image), time.perf_counter() - begin
 
 
 def late_search(looker: Looker, aside: Aside | None, meter: Meter) -> LateSearch | None:

@@ -1,14 +1,14 @@
 """The second eye's looks. They are dear: by turns, and where frames do not wait, beside the pump."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.aside import Aside
+from stream.aside import Aside, timed
 
 Row = NDArray[np.float32]  # (D,), the features of one crop
 
@@ -34,7 +34,7 @@ class LateLook:
     """
 
     def __init__(self) -> None:
-        self._future: Future[tuple[Row, float]] | None = None
+        self._future: Future[tuple[NDArray[np.float32], float]] | None = None
         self._row: Row | None = None
 
     @property
@@ -48,7 +48,7 @@ class LateLook:
             if self._future.cancel():
                 self._future = None
             return False
-        self._future = aside.submit(lambda: _timed(look))
+        self._future = aside.submit(partial(timed, look))
         return self._future is not None
 
     def into(self, row: Row) -> None:
@@ -66,12 +66,6 @@ class LateLook:
         self._future = self._row = None
         if future.cancelled():  # the program ends
             return None
-        seen, seconds = future.result()
+        (seen,), seconds = future.result()
         row[start:] = seen[start:]
         return seconds
-
-
-def _timed(look: Callable[[], NDArray[np.float32]]) -> tuple[Row, float]:
-    begin = time.perf_counter()
-    (row,) = look()
-    return row, time.perf_counter() - begin

@@ -98,7 +98,7 @@ def test_a_look_under_way_is_not_lost_and_without_room_the_pump_looks_itself() -
     late.into(row)
     aside.tasks[0][0].set_running_or_notify_cancel()
     assert not late.begin(aside, look)
-    aside.tasks[0][0].set_result((look()[0], 0.1))
+    aside.tasks[0][0].set_result((look(), 0.1))
     assert late.collect(2) == 0.1
     assert row[2:].tolist() == [3, 4]
     aside.full = True
