@@ -58,6 +58,7 @@ class KeyFrames:
                 return there
             if found is None and (not due or self._late.begin(image, time)):
                 return None
+            due = True  # nobody has time for it, or what was found is not all there any more
         elif self._late is not None:
             self._late.drop()
         if not due:

@@ -113,6 +113,21 @@ def test_what_is_not_in_its_place_any_more_is_searched_for_at_once():
     assert looks[150:186].count("detect") >= 1
 
 
+def test_so_it_is_where_the_next_search_has_become_due_later_meanwhile():
+    fast = Actor(2, lambda t: (80 + 400 * (t - 5), 250, 70) if 5 < t < 6.2 else None)
+    stage = Stage(Actor(1, still(500, 100)), fast)
+    aside, looks = Later(stage, 8), []
+    tracker = Tracker(stage, late=LateSearch(stage, aside))
+    for i, t in enumerate(clock(7)):
+        frame = stage.frame(t, i)
+        aside.frame()
+        under_way = t > 5.1 and any(not future.done() for _, future, _ in aside.tasks)
+        tracker.key_frames.stretch = 10.0 if under_way or tracker.key_frames.stretch > 1 else 1.0
+        tracker.update(frame)
+        looks.append(tracker.last_look)
+    assert "detect" in looks[150:186]
+
+
 def test_a_cut_leaves_nothing_of_what_was_seen_before_it():
     first, second = Stage(Actor(1, still())), Stage(Actor(2, still()), Actor(3, still(430)), scene=5)
     cuts, aside, cut = Cuts(first), Later(first, 6), None
