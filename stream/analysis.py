@@ -21,7 +21,7 @@ from stream.judge import Judge, verdict
 from stream.meter import Meter
 from stream.quality import measure
 from stream.scorer import Scorer, mapper_of
-from stream.second_eye import LateLook, turns
+from stream.second_eye import RARELY, LateLook, is_settled, turns
 from stream.values import Alert, Frame, Heat, Likeness, Quality, Result, Score, State, Track, TrackView
 from stream.window import Pacer, Window
 
@@ -169,17 +169,25 @@ class Analysis:
         return features, list(unusual(maps, self._mapper.card.map))
 
     def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
-        """Which crops the second eye looks at: each so many-th of a track, the tracks by turns.
-
-        The `thrift` of a full machine spares it, but not where a track is under suspicion, nor where one
-        waits for its last look.
-        """
+        """Which crops the second eye looks at: each so many-th of a track, the tracks by turns."""
         second = self._detector.card.second
         if second is None:
             return np.zeros(len(due), bool)
-        hurried = [memory.state in RISKY or memory.late.waits for memory in due]
-        periods = [second.every * (1 if hurry else self.thrift) for hurry in hurried]
+        periods = [second.every * self._rarity(memory) for memory in due]
         return turns([memory.unlooked for memory in due], periods, second.every)
+
+    def _rarity(self, memory: _Memory) -> int:
+        """How many times rarer than the card says the second eye looks at a track.
+
+        It is spared where the verdict is settled, and by the `thrift` of a full machine where nothing is
+        suspicious; never where a track waits for its last look. Who is expected is told by its looks alone.
+        """
+        if memory.late.waits:
+            return 1
+        value = memory.score.value if memory.score else None
+        if self._expected is None and is_settled(memory.state, value, self._judge.limits):
+            return max(RARELY, self.thrift)
+        return 1 if memory.state in RISKY else self.thrift
 
     def _late(
         self, closely: NDArray[np.bool_], due: Sequence[_Memory], crops: Sequence[NDArray[np.uint8]]

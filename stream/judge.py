@@ -89,6 +89,11 @@ class Judge:
         self._cases: dict[int, _Case] = {}
         self._opened = 0
 
+    @property
+    def limits(self) -> Thresholds:
+        """The thresholds that it goes by."""
+        return self._policy.thresholds
+
     def step(self, time: float, scores: Iterable[Score]) -> tuple[dict[int, State], tuple[Alert, ...]]:
         """Judge one moment. `scores` holds each confirmed track once; a track that is missing is gone.
 

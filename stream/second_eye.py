@@ -8,9 +8,31 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from export.card import Thresholds
 from stream.aside import Aside, timed
+from stream.values import State
+
+CLEARLY = 0.5  # of the logit: so far beyond the threshold that would end its state a verdict is settled
+RARELY = 2  # factor on the crops from one look to the next of a track whose verdict is settled
 
 Row = NDArray[np.float32]  # (D,), the features of one crop
+
+
+def is_settled(state: State, probability: float | None, limits: Thresholds) -> bool:
+    """Whether a track's verdict is so far from changing that a look more or less does not turn it.
+
+    state: what stands. probability: the last score, None without one.
+    """
+    if probability is None:
+        return False
+    if state is State.ALERT:
+        return _logit(probability) >= _logit(limits.alert_off) + CLEARLY
+    return state is State.CLEAR and _logit(probability) <= _logit(limits.suspicious_on) - CLEARLY
+
+
+def _logit(probability: float) -> float:
+    held = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(held / (1 - held))
 
 
 def turns(unlooked: Sequence[float], periods: Sequence[int], every: int) -> NDArray[np.bool_]:

@@ -100,14 +100,14 @@ class _Stream:
 
     def begin(self) -> None:
         """The measured time begins."""
-        self._began = self.reader.frames, self.reader.dropped
+        self._began = self.reader.frames, self.meter.counts["dropped"]
 
     def end(self) -> dict[str, Any]:
         """The measured time has ended: what was counted."""
         delivered = self.reader.frames - self._began[0]
         return {
             "delivered": delivered,
-            "dropped": self.reader.dropped - self._began[1],
+            "dropped": self.meter.counts["dropped"] - self._began[1],
             "analysed": len(self.eyes.ages),
             "ages_ms": ages_of(self.eyes.ages),
             "alerts": self.eyes.alerts,
