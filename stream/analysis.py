@@ -1,7 +1,7 @@
 """The stair itself: one frame in, one result out. No thread, no socket, no clock but the meter's."""
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
@@ -9,24 +9,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from export.card import Card
 from export.errors import ProviderError as WrongProvider
 from export.explain import moments, unusual
 from models.crop import crop_face
 from stream.aside import Aside
 from stream.errors import ProviderError
 from stream.governor import RISKY
-from stream.identity.match import Identity, Person
+from stream.identity.match import Person
 from stream.judge import Judge, verdict
 from stream.meter import Meter
 from stream.quality import measure
 from stream.scorer import Scorer, mapper_of
-from stream.second_eye import RARELY, LateLook, is_settled, turns
-from stream.values import Alert, Frame, Heat, Likeness, Quality, Result, Score, State, Track, TrackView
-from stream.window import Pacer, Window
+from stream.second_eye import RARELY, is_settled, turns
+from stream.track_memory import TrackMemory
+from stream.values import Alert, Frame, Heat, Result, Score, Track, TrackView
 
 NO_MAPS = "--explain: {} gives no maps (python -m export.maps adds them)"
-HISTORY = 10.0  # s of scores kept for the overlay's curve
 
 
 class Follower(Protocol):
@@ -38,25 +36,6 @@ class Follower(Protocol):
 
     def update(self, frame: Frame) -> tuple[Track, ...]:
         """The tracks in this frame."""
-
-
-class _Memory:
-    """What the stair keeps of one track."""
-
-    def __init__(self, card: Card, expected: Person | None) -> None:
-        self.sampling, self.scoring = Pacer(card.window.rate), Pacer(1 / card.window.stride)
-        self.window = Window(card.window.seconds, card.window.rate)
-        self.maps = Window(card.window.seconds, card.window.rate)
-        self.heat: Heat | None = None
-        self.history: deque[tuple[float, float]] = deque(maxlen=int(HISTORY / card.window.stride + 1.5))
-        self.unlooked = np.inf  # crops since the second eye looked, the next one included; inf: never yet
-        self.late = LateLook()
-        self.state = State.UNCERTAIN
-        self.quality: Quality | None = None
-        self.score: Score | None = None
-        self.moments: tuple[tuple[float, float], ...] = ()
-        self.identity = Identity(card.likeness, expected) if card.likeness is not None else None
-        self.likeness: Likeness | None = None
 
 
 class Analysis:
@@ -79,7 +58,7 @@ class Analysis:
         self._expected, self._aside = expected, aside
         self._detector, self._tracker, self._judge, self._meter = detector, tracker, judge, meter
         self._mapper = mapper_of(detector)
-        self._memories: dict[int, _Memory] = {}
+        self._memories: dict[int, TrackMemory] = {}
         self.thrift = 1  # factor on the second eye's `every` for tracks that nothing speaks against
 
     def step(self, frame: Frame) -> Result:
@@ -119,8 +98,8 @@ class Analysis:
         """The stream has ended: the events that close what is open."""
         return self._judge.finish()
 
-    def _fresh(self) -> _Memory:
-        return _Memory(self._detector.card, self._expected)
+    def _fresh(self) -> TrackMemory:
+        return TrackMemory(self._detector.card, self._expected)
 
     def _sample(self, frame: Frame, tracks: Sequence[Track]) -> None:
         """Cut, weigh and encode the crops that are due; all tracks of a frame in one batch."""
@@ -153,6 +132,8 @@ class Analysis:
             if is_late:
                 memory.late.into(feature)
             memory.unlooked = 1 if looked else memory.unlooked + 1
+            if looked:
+                memory.looks.add(frame.time, feature, memory.quality.weight)
             if heat is not None:
                 memory.maps.add(frame.time, heat, memory.quality.weight)
                 memory.maps.forget(frame.time)
@@ -168,7 +149,7 @@ class Analysis:
         features, maps = self._mapper.encode_with_map(crops, closely)
         return features, list(unusual(maps, self._mapper.card.map))
 
-    def _closely(self, due: Sequence[_Memory]) -> NDArray[np.bool_]:
+    def _closely(self, due: Sequence[TrackMemory]) -> NDArray[np.bool_]:
         """Which crops the second eye looks at: each so many-th of a track, the tracks by turns."""
         second = self._detector.card.second
         if second is None:
@@ -176,7 +157,7 @@ class Analysis:
         periods = [second.every * self._rarity(memory) for memory in due]
         return turns([memory.unlooked for memory in due], periods, second.every)
 
-    def _rarity(self, memory: _Memory) -> int:
+    def _rarity(self, memory: TrackMemory) -> int:
         """How many times rarer than the card says the second eye looks at a track.
 
         It is spared where the verdict is settled, and by the `thrift` of a full machine where nothing is
@@ -190,7 +171,7 @@ class Analysis:
         return 1 if memory.state in RISKY else self.thrift
 
     def _late(
-        self, closely: NDArray[np.bool_], due: Sequence[_Memory], crops: Sequence[NDArray[np.uint8]]
+        self, closely: NDArray[np.bool_], due: Sequence[TrackMemory], crops: Sequence[NDArray[np.uint8]]
     ) -> NDArray[np.bool_]:
         """Which of the looks (N,) others take, so that this frame need not wait for them."""
         late = np.zeros(len(due), bool)
@@ -212,7 +193,7 @@ class Analysis:
 
     def _score(self, now: float) -> None:
         """Run the head over the windows that are due; windows of equal length in one batch."""
-        batches: dict[int, list[tuple[int, _Memory]]] = defaultdict(list)
+        batches: dict[int, list[tuple[int, TrackMemory]]] = defaultdict(list)
         spec = self._detector.card.window
         for track, memory in self._memories.items():
             memory.window.forget(now)
@@ -234,11 +215,10 @@ class Analysis:
                 memory.score = Score(track, now, float(value), samples)
                 memory.history.append((now, float(value)))
                 memory.moments = self._moments(memory, *window) if memory.state in RISKY else ()
-                if memory.identity is not None:
-                    memory.likeness = memory.identity.step(*window)
+                memory.recognise(now)
 
     def _moments(
-        self, memory: _Memory, features: NDArray[np.float32], weights: NDArray[np.float32]
+        self, memory: TrackMemory, features: NDArray[np.float32], weights: NDArray[np.float32]
     ) -> tuple[tuple[float, float], ...]:
         """What each crop added to the score:
 

@@ -13,6 +13,7 @@ from models.crop import CropSpec
 from stream.analysis import Analysis
 from stream.aside import Aside as Threads
 from stream.governor import Rules
+from stream.identity.match import Person
 from stream.judge import Judge, Policy
 from stream.meter import Meter
 from stream.values import Frame, Phase, State, Track
@@ -103,7 +104,8 @@ def test_two_tracks_of_a_frame_share_a_batch_and_a_head_run():
 
 def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
     late = lambda frame: [face(1)] if frame.time < 0.5 else [face(1), face(2, x=400)]  # noqa: E731
-    detector, _, _, _ = run(late, card=replace(CARD, second=SecondEye("identity", 2, 4)))
+    undecided, eyes = lambda t: 0.45, replace(CARD, second=SecondEye("identity", 2, 4))
+    detector, _, _, _ = run(late, answer=undecided, card=eyes)
     alone, together = [x for x in detector.looks if len(x) == 1], [x for x in detector.looks if len(x) == 2]
     assert [look for looks in alone for look in looks] == [True, False, False, False]
     assert [b for _, b in together[:5]] == [True, False, False, False, True]  # its own first, and each fourth
@@ -112,17 +114,41 @@ def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
     assert not any(look for looks in detector.looks for look in looks)
 
 
-def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion():
-    def looks(answer: float) -> list[int]:
-        detector, meter = CountingDetector(replace(CARD, second=SecondEye("identity", 2, 4))), Meter()
-        analysis = Analysis(detector, Scripted([face(1)]), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
-        analysis.thrift, detector.answer = 2, answer
-        for i in range(120):
-            analysis.step(Frame(SHARP, i / 30, 0.0, i))
-        return [i for i, (look,) in enumerate(detector.looks) if look]
+def looks_at(answer, thrift=1, expected=None):
+    """Which crops of a face the second eye looks at. answer: (s) -> probability."""
+    detector = CountingDetector(replace(CARD, second=SecondEye("identity", 2, 4)))
+    judge = Judge(Policy(LIMITS), "cam", "net 1", "x")
+    analysis = Analysis(detector, Scripted([face(1)]), judge, Meter(), expected)
+    analysis.thrift = thrift
+    for i in range(120):
+        detector.answer = answer(i / 30)
+        analysis.step(Frame(SHARP, i / 30, 0.0, i))
+    return [i for i, (look,) in enumerate(detector.looks) if look]
 
-    assert looks(0.1) == [0, 8, 16, 24]
-    assert looks(0.6) == [0, 8, 12, 16, 20, 24, 28]
+
+@pytest.mark.parametrize(("first", "then"), [(0.05, 0.05), (0.37, 0.37), (0.95, 0.72), (0.95, 0.95)])
+def test_the_second_eye_looks_half_as_often_where_the_verdict_is_settled(first, then):
+    assert np.diff(looks_at(lambda t: first if t < 1 else then)[-3:]).tolist() == [8, 8]
+
+
+@pytest.mark.parametrize(("first", "then"), [(0.1, 0.39), (0.1, 0.49), (0.6, 0.6), (0.6, 0.79), (0.95, 0.7)])
+def test_it_looks_as_often_as_ever_where_the_verdict_may_change(first, then):
+    assert np.diff(looks_at(lambda t: first if t < 1 else then)[-3:]).tolist() == [4, 4]
+
+
+def test_the_look_that_was_spared_comes_once_the_verdict_is_not_settled_any_more():
+    assert looks_at(lambda t: 0.1) == [0, 4, 12, 20, 28]
+    assert looks_at(lambda t: 0.1 if t < 2.2 else 0.45) == [0, 4, 12, 19, 23, 27, 31]
+
+
+def test_who_is_expected_is_looked_at_as_often_as_ever():
+    anna = Person("anna", np.ones(2, np.float32))
+    assert looks_at(lambda t: 0.1, expected=anna) == [0, 4, 8, 12, 16, 20, 24, 28]
+
+
+def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion():
+    assert looks_at(lambda t: 0.45, thrift=2) == [0, 8, 16, 24]
+    assert looks_at(lambda t: 0.6, thrift=2) == [0, 8, 12, 16, 20, 24, 28]
 
 
 class Eyes(CountingDetector):
@@ -142,8 +168,9 @@ class Eyes(CountingDetector):
 
 
 def looks_of_windows(aside, thrift=1):
-    """What the head was shown of the second eye's looks, window by window."""
+    """What the head was shown of the second eye's looks, window by window; no verdict is settled."""
     eyes = Eyes()
+    eyes.answer = 0.45
     judge = Judge(Policy(LIMITS), "cam", "net 1", "x")
     analysis = Analysis(eyes, Scripted([face(1)]), judge, Meter(), aside=aside)
     analysis.thrift = thrift

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.second_eye import LateLook, turns
+from export.card import Thresholds
+from stream.second_eye import LateLook, is_settled, turns
+from stream.values import State
+
+LIMITS = Thresholds(0.5, 0.4, 0.8, 0.6)
 
 
 @given(st.integers(1, 16), st.integers(1, 8))
@@ -42,6 +46,25 @@ def test_who_is_not_due_gets_none_and_the_most_overdue_come_first(tracks: list[t
 def test_under_suspicion_a_look_comes_sooner() -> None:
     assert turns([4, 4], [8, 4], 4).tolist() == [False, True]
     assert turns([], [], 4).tolist() == []
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_verdict_is_settled_far_from_the_threshold_that_would_end_it_and_nowhere_else(
+    a: float, b: float
+) -> None:
+    low, high = sorted((a, b))
+    assert is_settled(State.CLEAR, low, LIMITS) >= is_settled(State.CLEAR, high, LIMITS)
+    assert is_settled(State.ALERT, low, LIMITS) <= is_settled(State.ALERT, high, LIMITS)
+    assert not (low >= LIMITS.suspicious_on and is_settled(State.CLEAR, low, LIMITS))
+    assert not (high < LIMITS.alert_off and is_settled(State.ALERT, high, LIMITS))
+    for state in set(State) - {State.CLEAR, State.ALERT}:
+        assert not is_settled(state, low, LIMITS)
+
+
+def test_a_verdict_without_a_score_is_not_settled_and_sure_ones_are() -> None:
+    assert not any(is_settled(state, None, LIMITS) for state in State)
+    assert is_settled(State.CLEAR, 0.0, LIMITS)
+    assert is_settled(State.ALERT, 1.0, LIMITS)
 
 
 class Slow:

@@ -14,7 +14,7 @@ from stream.values import Answer, Likeness
 
 Floats = NDArray[np.float32]
 
-LOOKS = 2  # of the second eye that a window must hold
+LOOKS = 2  # of the second eye that an answer needs
 AGREEING = 4  # scores in a row that change an answer: a second, live
 
 
@@ -27,7 +27,7 @@ class Person:
 
 
 class Identity:
-    """What is known of one track's identity; feed it each window that is scored."""
+    """What is known of one track's identity; feed it the latest looks at each score."""
 
     def __init__(self, scale: Scale, expected: Person | None) -> None:
         """scale: the card's. expected: None asks about drift alone."""
@@ -36,7 +36,7 @@ class Identity:
         self._answer, self._turning, self._since = Answer.UNSURE, Answer.UNSURE, 0
 
     def step(self, features: Floats, weights: Floats) -> Likeness | None:
-        """A window: features (T, D), weights (T,) 0..1. None: too few looks at this face so far."""
+        """The latest looks at it: features (T, D), weights (T,) 0..1. None: too few of them so far."""
         scale = self._scale
         looks = features[:, scale.start : scale.start + scale.width]
         seen = looks.any(1) & (weights > 0)
