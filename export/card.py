@@ -47,7 +47,7 @@ class SecondEye:
 
     name: str
     features: int  # of the D features the last so many are its own, all 0 where it did not look
-    every: int  # it looks at each so many-th sampled crop of a track
+    every: int  # it looks at each so many-th sampled crop of a track, rarer where its verdict is settled
 
 
 @dataclass(frozen=True, slots=True)

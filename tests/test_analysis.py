@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.card import Card, SecondEye, Thresholds, WindowSpec
+from export.card import Card, Likeness, SecondEye, Thresholds, WindowSpec
 from models.crop import CropSpec
 from stream.analysis import Analysis
 from stream.aside import Aside as Threads
@@ -147,8 +147,21 @@ def test_who_is_expected_is_looked_at_as_often_as_ever():
 
 
 def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion():
-    assert looks_at(lambda t: 0.45, thrift=2) == [0, 8, 16, 24]
+    assert looks_at(lambda t: 0.45, thrift=2) == looks_at(lambda t: 0.1, thrift=2) == [0, 8, 16, 24]
     assert looks_at(lambda t: 0.6, thrift=2) == [0, 8, 12, 16, 20, 24, 28]
+
+
+def test_whose_face_it_is_is_told_as_well_where_the_eye_looks_rarely():
+    knows = replace(
+        CARD, second=SecondEye("identity", 2, 4), likeness=Likeness(2, 2, 10.0, -5.0, 0.5, 0.2, 0.3)
+    )
+    eyes, judge = Eyes(), Judge(Policy(LIMITS), "cam", "net 1", "x")
+    eyes.card = knows
+    analysis = Analysis(eyes, Scripted([face(1)]), judge, Meter())
+    told = [analysis.step(Frame(SHARP, i / 30, 0.0, i)).tracks[0].likeness for i in range(300)]
+    since = next(i for i, likeness in enumerate(told) if likeness is not None)
+    assert since / 30 < 1.5  # two looks and a score
+    assert all(likeness is not None and not likeness.drifted for likeness in told[since:])
 
 
 class Eyes(CountingDetector):
