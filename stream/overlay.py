@@ -22,12 +22,11 @@ from stream.overlay_labels import (
     label_forms,
     margin_of,
 )
-from stream.overlay_layout import gap_between, overlaps, place
+from stream.overlay_layout import Box, common, gap_between, place
 from stream.overlay_text import BLACK, STATE_COLOUR, Colour, Image
 from stream.values import Health, Result, State, TrackView
 
 SMALL_PICTURE = 300  # px of height below which labels have no curve
-Box = tuple[int, int, int, int]  # x1 y1 x2 y2 px
 BAND = tuple(State)  # from harmless to grave, as the enum lists them
 
 
@@ -41,7 +40,7 @@ class Plate:
     track: int | None = None  # whose label it is; None: the stream's
 
     @property
-    def rect(self) -> tuple[int, int, int, int]:
+    def rect(self) -> Box:
         """x1 y1 x2 y2 px; x2 and y2 are outside."""
         return self.x, self.y, self.x + self.tile.shape[1], self.y + self.tile.shape[0]
 
@@ -113,10 +112,10 @@ def _add_labels(plates: list[Plate], result: Result, em: int) -> None:
     seen = [(view, _inside(view, width, height)) for view in result.tracks]
     seen = [(view, box) for view, box in seen if _has_area(box)]
     seen.sort(key=lambda pair: _gravity(pair[0]), reverse=True)
-    views, faces = [view for view, _ in seen], np.array([box for _, box in seen], np.float64).reshape(-1, 4)
-    for view, face in zip(views, faces, strict=True):
-        forms = label_forms(view, em, height >= SMALL_PICTURE, len(views) > 1)
-        taken = np.array([plate.rect for plate in plates], np.float64).reshape(-1, 4)
+    faces = [box for _, box in seen]
+    for view, face in seen:
+        forms = label_forms(view, em, height >= SMALL_PICTURE, len(seen) > 1)
+        taken = [plate.rect for plate in plates]
         sizes, penalties = [form.size(em) for form in forms], [form.penalty for form in forms]
         if found := place(sizes, penalties, face, taken, faces, (width, height), em):
             index, x, y = found
@@ -142,7 +141,7 @@ def _has_area(box: Box) -> bool:
 def _add(plates: list[Plate], forms: Iterable[Image], where: str, width: int, height: int, em: int) -> None:
     """Put the first form that fits at the top left, the bottom left, a right corner or in the middle."""
     margin = margin_of(width, em)
-    taken = np.array([plate.rect for plate in plates], np.float64).reshape(-1, 4)
+    taken = [plate.rect for plate in plates]
     for tile in forms:
         h, w = tile.shape[:2]
         right, low = width - margin - w, height - margin - h
@@ -154,7 +153,7 @@ def _add(plates: list[Plate], forms: Iterable[Image], where: str, width: int, he
         }[where]
         for x, y in places:
             inside = x >= 0 and y >= 0 and x + w <= width and y + h <= height
-            if inside and not overlaps(np.array([[x, y, x + w, y + h]], np.float64), taken).any():
+            if inside and not any(common((x, y, x + w, y + h), rect) for rect in taken):
                 plates.append(Plate(x, y, tile))
                 return
 
@@ -184,12 +183,10 @@ def _draw_track(picture: Image, view: TrackView, label: Plate | None, em: int) -
     cv2.polylines(picture, corners, False, colour, thick)
 
 
-def _draw_leader(
-    picture: Image, label: Plate, box: tuple[int, int, int, int], colour: Colour, em: int
-) -> None:
+def _draw_leader(picture: Image, label: Plate, box: Box, colour: Colour, em: int) -> None:
     """A line from a label to its face where they stand apart."""
     lx1, ly1, lx2, ly2 = label.rect
-    if gap_between(np.array([label.rect], np.float64), np.array(box, np.float64))[0] <= 0.6 * em:
+    if gap_between(label.rect, box) <= 0.6 * em:
         return
     x1, y1, x2, y2 = box
     start = min(max((x1 + x2) // 2, lx1), lx2), min(max((y1 + y2) // 2, ly1), ly2)

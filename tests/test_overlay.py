@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.overlay import draw, plan, type_size
 from stream.overlay_labels import displayed
-from stream.overlay_layout import overlaps, place
+from stream.overlay_layout import Box, at_once, common, of_all, place
 from stream.overlay_text import (
     AMBER,
     BLACK,
@@ -71,18 +72,15 @@ def situations(draw_one: st.DrawFn) -> tuple[Result, Health]:
     return Result(frame, draw_one(st.sampled_from(State)), tracks, ()), state
 
 
-def rects_of(shown: Result, state: Health) -> np.ndarray:
-    return np.array([plate.rect for plate in plan(shown, state)], np.float64).reshape(-1, 4)
+def rects_of(shown: Result, state: Health) -> list[Box]:
+    return [plate.rect for plate in plan(shown, state)]
 
 
 def assert_apart_and_inside(shown: Result, state: Health) -> None:
     height, width = shown.frame.image.shape[:2]
     rects = rects_of(shown, state)
-    assert (rects[:, :2] >= 0).all()
-    assert (rects[:, 2:] <= (width, height)).all()
-    shared = overlaps(rects, rects)
-    np.fill_diagonal(shared, 0)
-    assert not shared.any()
+    assert all(min(x1, y1) >= 0 and x2 <= width and y2 <= height for x1, y1, x2, y2 in rects)
+    assert not any(common(one, other) for one, other in combinations(rects, 2))
 
 
 @settings(max_examples=150, deadline=None)
@@ -150,8 +148,8 @@ def test_labels_leave_the_face_free_where_there_is_room() -> None:
     for size in ((320, 240), (640, 480), (1280, 720)):
         (view,) = crowd(*size, 1, 60.0)
         rects = rects_of(result(background(*size, "dark"), (view,)), health())
-        box = view.track.box.astype(np.float64)[None]
-        assert overlaps(rects, box).sum() < 0.05 * (box[0, 2] - box[0, 0]) * (box[0, 3] - box[0, 1])
+        x1, y1, x2, y2 = box = tuple(view.track.box.round().astype(int).tolist())
+        assert sum(common(rect, box) for rect in rects) < 0.05 * (x2 - x1) * (y2 - y1)
 
 
 def test_no_text_is_smaller_than_nine_px_and_sizes_follow_the_picture() -> None:
@@ -281,12 +279,45 @@ def test_notes_are_wrapped_between_words() -> None:
 
 
 def test_where_there_is_no_room_no_place_is_found() -> None:
-    box, everything, nothing = np.array([10.0, 10, 50, 50]), np.array([[0.0, 0, 100, 100]]), np.zeros((0, 4))
-    assert place([(30, 10)], [0.0], box, everything, box[None], (100, 100), 13) is None
-    assert place([(300, 10)], [0.0], box, nothing, box[None], (100, 100), 13) is None
-    found = place([(300, 10), (30, 10)], [0.0, 1.0], box, nothing, box[None], (100, 100), 13)
+    box = (10, 10, 50, 50)
+    assert place([(30, 10)], [0.0], box, [(0, 0, 100, 100)], [box], (100, 100), 13) is None
+    assert place([(300, 10)], [0.0], box, [], [box], (100, 100), 13) is None
+    found = place([(300, 10), (30, 10)], [0.0, 1.0], box, [], [box], (100, 100), 13)
     assert found is not None
     assert found[0] == 1
+
+
+@st.composite
+def boxes(draw_one: st.DrawFn, most: int = 200) -> Box:
+    x, y = draw_one(st.integers(0, 380)), draw_one(st.integers(0, 280))
+    return x, y, x + draw_one(st.integers(1, most)), y + draw_one(st.integers(1, most))
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(5, 150), st.integers(5, 60), st.floats(0, 0.5)), min_size=1, max_size=4),
+    boxes(),
+    st.lists(boxes(60), max_size=4),
+    st.lists(boxes(), max_size=2),
+    st.integers(13, 30),
+)
+def test_what_is_chosen_at_once_is_what_weighing_all_places_would_choose(
+    forms: list[tuple[int, int, float]], box: Box, taken: list[Box], others: list[Box], em: int
+) -> None:
+    sizes, penalties = [(w, h) for w, h, _ in forms], sorted(penalty for _, _, penalty in forms)
+    face = box[0], box[1], min(box[2], 400), min(box[3], 300)
+    situation = sizes, penalties, face, taken, [face, *others], (400, 300), em
+    found, best = at_once(*situation), of_all(*situation)
+    assert found in (None, best)
+    assert place(*situation) == best
+
+
+def test_a_label_with_room_around_its_face_is_placed_at_once() -> None:
+    face, label = (300, 200, 400, 320), ([(120, 50), (80, 20)], [0.0, 0.15])
+    assert at_once(*label, face, [(10, 10, 200, 40)], [face], (1280, 720), 20) == (0, 300, 145)
+    assert at_once(*label, face, [(310, 150, 330, 160)], [face], (1280, 720), 20) == (0, 300, 325)
+    in_the_way = [(250, 100, 450, 420)]
+    assert at_once(*label, face, in_the_way, [face], (1280, 720), 20) is None
 
 
 @pytest.mark.parametrize(
