@@ -1,12 +1,12 @@
 """Decides how much effort each stream gets when the machine is full: rates fall evenly by priority. Pure.
 
-First what is dear is spared: key frames and the second eye come less often, and no frame is left out. Where
-that is not enough, all streams share one level: the frames a second that priority 1 may have analysed. Capped
-by what each source delivers that is weighted max-min fairness (D. Bertsekas, R. Gallager, "Data Networks",
-2nd ed. 1992, section 6.5.2): nobody gets more than it wants, and what one leaves is for the others. The level
-falls and rises by factors, after the pattern of congestion control (D.-M. Chiu, R. Jain, Computer Networks
-17(1), 1989), with waiting times on both sides, and a patience that doubles whenever a rise was too much: it
-must not swing.
+First what is dear is spared: key frames, crops and the second eye come less often, and no frame is left out.
+Where that is not enough, all streams share one level: the frames a second that priority 1 may have analysed.
+Capped by what each source delivers that is weighted max-min fairness (D. Bertsekas, R. Gallager, "Data
+Networks", 2nd ed. 1992, section 6.5.2): nobody gets more than it wants, and what one leaves is for the
+others. The level falls and rises by factors, after the pattern of congestion control (D.-M. Chiu, R. Jain,
+Computer Networks 17(1), 1989), with waiting times on both sides, and a patience that doubles whenever a rise
+was too much: it must not swing.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from statistics import median
 from stream.values import State
 
 RISKY = frozenset((State.SUSPICIOUS, State.ALERT))
-SPARED = "key frames and the second eye less often: the machine is full"
+SPARED = "looking less often where nothing is in doubt: the machine is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Effort:
 
     rate: float | None = None  # frames a second that are analysed; None: all
     stretch: float = 1.0  # factor on the time between two key frames
-    thrift: int = 1  # factor on the second eye's `every`, for tracks that nothing speaks against
+    thrift: int = 1  # how many times rarer crops and the second eye come, for tracks that are in no doubt
     note: str = ""  # what to tell a person
 
 
@@ -66,7 +66,7 @@ class Rules:
     least: float = 4.0  # frames a second: fills a window of 2 s with twice the samples that a score needs
     risky: float = 10.0  # frames a second of a stream with a SUSPICIOUS or ALERT track: all 8 crops a second
     sparing: float = 1.5  # key frames may lie so much farther apart
-    thrift: int = 2  # the second eye's crops too, where there is no suspicion
+    thrift: int = 2  # the second eye's looks too, where there is no suspicion, and crops of a settled verdict
 
 
 class Governor:
@@ -74,7 +74,7 @@ class Governor:
 
     def __init__(self, rules: Rules = Rules()) -> None:
         self._rules = rules
-        self.sparing = False  # whether key frames and the second eye come less often
+        self.sparing = False  # whether key frames, crops and the second eye come less often
         self.level: float | None = None  # frames a second for priority 1; None: nobody is limited
         self._forget()
 
@@ -89,7 +89,7 @@ class Governor:
         """What is done against a full machine, for people; nothing where it is not."""
         if self.level is not None:
             return "frames are left out, evenly by priority"
-        return "key frames and the second eye come less often" if self.sparing else ""
+        return "what is in no doubt is looked at less often" if self.sparing else ""
 
     def step(self, loads: Sequence[Load], cpu: float, seconds: float) -> dict[str, Effort]:
         """Take the loads of the last `seconds` and say what each stream gets from now on.
@@ -169,7 +169,8 @@ def effort(load: Load, sparing: bool, level: float | None, rules: Rules) -> Effo
     if load.wanted <= 0:
         return Effort()
     risky = load.state in RISKY
-    full = Effort() if risky or not sparing else Effort(None, rules.sparing, rules.thrift, SPARED)
+    # A risky stream keeps its key frames; which of its crops decide nothing, its analysis knows.
+    full = Effort(None, 1.0 if risky else rules.sparing, rules.thrift, SPARED) if sparing else Effort()
     rate = load.wanted if level is None else max(level * load.priority, rules.risky if risky else rules.least)
     if rate >= load.wanted:
         return full

@@ -1,5 +1,6 @@
 """The rolling window of each track: when a crop is due, and which features the head sees. Pure."""
 
+import math
 from collections import deque
 
 import numpy as np
@@ -55,6 +56,11 @@ class Window:
         """Drop what is older than the window at `time` s."""
         while self._samples and self._samples[0][0] <= time - self._seconds:
             self._samples.popleft()
+
+    @property
+    def newest(self) -> float:
+        """s of the last crop; -inf without one."""
+        return self._samples[-1][0] if self._samples else -math.inf
 
     @property
     def times(self) -> tuple[float, ...]:

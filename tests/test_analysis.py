@@ -79,9 +79,10 @@ class Scripted:
         return tuple(self.tracks(frame)) if callable(self.tracks) else tuple(self.tracks)
 
 
-def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1, card=CARD):
+def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1, card=CARD, thrift=1):
     detector, meter = CountingDetector(card), Meter()
     analysis = Analysis(detector, Scripted(tracks), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
+    analysis.thrift = thrift
     results = []
     for i in range(int(seconds * fps)):
         detector.answer = answer(i / fps)
@@ -114,16 +115,24 @@ def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
     assert not any(look for looks in detector.looks for look in looks)
 
 
-def looks_at(answer, thrift=1, expected=None):
-    """Which crops of a face the second eye looks at. answer: (s) -> probability."""
+def crops_of(answer, thrift=1, expected=None, fps=30):
+    """When a face was cut out, s, and whether the second eye looked then. answer: (s) -> probability."""
     detector = CountingDetector(replace(CARD, second=SecondEye("identity", 2, 4)))
     judge = Judge(Policy(LIMITS), "cam", "net 1", "x")
     analysis = Analysis(detector, Scripted([face(1)]), judge, Meter(), expected)
     analysis.thrift = thrift
-    for i in range(120):
-        detector.answer = answer(i / 30)
-        analysis.step(Frame(SHARP, i / 30, 0.0, i))
-    return [i for i, (look,) in enumerate(detector.looks) if look]
+    times = []
+    for i in range(4 * fps):
+        detector.answer, before = answer(i / fps), detector.crops
+        analysis.step(Frame(SHARP, i / fps, 0.0, i))
+        times += [i / fps] * (detector.crops - before)
+    return times, [look for (look,) in detector.looks]
+
+
+def looks_at(*how, **options):
+    """The numbers of the crops that the second eye looks at; those that are left out count too."""
+    times, looks = crops_of(*how, **options)
+    return [round(time * 8) for time, look in zip(times, looks, strict=True) if look]
 
 
 @pytest.mark.parametrize(("first", "then"), [(0.05, 0.05), (0.37, 0.37), (0.95, 0.72), (0.95, 0.95)])
@@ -149,6 +158,56 @@ def test_who_is_expected_is_looked_at_as_often_as_ever():
 def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion():
     assert looks_at(lambda t: 0.45, thrift=2) == looks_at(lambda t: 0.1, thrift=2) == [0, 8, 16, 24]
     assert looks_at(lambda t: 0.6, thrift=2) == [0, 8, 12, 16, 20, 24, 28]
+
+
+@pytest.mark.parametrize("answer", [0.05, 0.37, 0.72, 0.95])
+def test_a_full_machine_takes_every_other_crop_where_the_verdict_is_settled(answer):
+    first = 0.95 if answer > 0.5 else answer  # to be an ALERT
+    late = [t for t in crops_of(lambda t: first if t < 2 else answer, thrift=2)[0] if t > 2]
+    assert np.diff(late) == pytest.approx(0.25, abs=0.04)
+    every = [t for t in crops_of(lambda t: first if t < 2 else answer)[0] if t > 2]
+    assert np.diff(every) == pytest.approx(0.125, abs=0.04)
+
+
+@pytest.mark.parametrize(("first", "then"), [(0.1, 0.39), (0.1, 0.49), (0.6, 0.6), (0.6, 0.79), (0.95, 0.7)])
+def test_it_takes_every_crop_where_the_verdict_may_change(first, then):
+    late = [t for t in crops_of(lambda t: first if t < 1 else then, thrift=2)[0] if t > 2]
+    assert np.diff(late) == pytest.approx(0.125, abs=0.04)
+
+
+def test_a_crop_is_only_left_out_where_the_last_one_was_taken():
+    assert crops_of(lambda t: 0.1, thrift=2, fps=4)[0] == crops_of(lambda t: 0.1, fps=4)[0]
+    seen_again = lambda frame: [face(1, seen=not 2 < frame.time < 2.3)]  # noqa: E731
+    detector, _, _, _ = run(seen_again, thrift=2)
+    assert detector.crops == pytest.approx(0.9 * 8 + (3.1 - 0.3) * 4, abs=2)
+
+
+class Mixing(CountingDetector):
+    """Says what share of a window was cut out after the swap."""
+
+    swapped = False
+
+    def encode(self, crops, closely=None):
+        return super().encode(crops, closely) + self.swapped
+
+    def score(self, features, weights):
+        super().score(features, weights)
+        return np.float32(0.05 + 0.9 * features.mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("swap", [3.0, 3.06, 3.13, 3.2])
+def test_an_alert_comes_as_soon_on_a_full_machine(swap):
+    opened = []
+    for thrift in (1, 2):
+        detector, judge = Mixing(), Judge(Policy(LIMITS), "cam", "net 1", "x")
+        analysis = Analysis(detector, Scripted([face(1)]), judge, Meter())
+        analysis.thrift = thrift
+        for i in range(200):
+            detector.swapped = i / 30 >= swap
+            if analysis.step(Frame(SHARP, i / 30, 0.0, i)).alerts:
+                opened.append(i / 30)
+                break
+    assert opened[1] - opened[0] <= 0.26  # one score
 
 
 def test_whose_face_it_is_is_told_as_well_where_the_eye_looks_rarely():

@@ -68,14 +68,14 @@ def test_whatever_comes_nobody_gets_less_than_its_risk_needs_nor_more_than_it_wa
         for load in fleet:
             got = efforts[load.name]
             if got.rate is None:
-                assert got in (Effort(), Effort(None, RULES.sparing, RULES.thrift, SPARED))
-                assert got == Effort() or load.state not in RISKY
+                stretch = 1.0 if load.state in RISKY else RULES.sparing
+                assert got in (Effort(), Effort(None, stretch, RULES.thrift, SPARED))
                 continue
             need = RULES.risky if load.state in RISKY else RULES.least
             assert min(need, load.wanted) <= got.rate < load.wanted
             assert "the machine is full" in got.note
             if load.state in RISKY:
-                assert (got.stretch, got.thrift) == (1.0, 1)
+                assert got.stretch == 1.0
 
 
 @given(fleets, st.floats(0.1, 100))
@@ -114,7 +114,7 @@ def test_what_is_dear_is_spared_before_a_frame_is_left_out():
     assert all(set(each.values()) == {30.0} for each in asked)
     efforts = machine.efforts
     assert {efforts[name] for name in "012"} == {Effort(None, RULES.sparing, RULES.thrift, SPARED)}
-    assert efforts["3"] == Effort()
+    assert efforts["3"] == Effort(None, 1.0, RULES.thrift, SPARED)
     assert "less often" in machine.governor.measure
     machine.capacity = 400
     machine.run(int(RULES.longest) + 10)
@@ -160,8 +160,8 @@ def test_a_higher_priority_keeps_more_and_alerts_keep_what_they_need():
     rate = {name: each.rate for name, each in machine.efforts.items()}
     assert rate["1"] == pytest.approx(max(2 * rate["0"], RULES.least)) or rate["0"] == RULES.least
     assert rate["2"] >= RULES.risky
-    assert machine.efforts["2"].thrift == 1
-    assert machine.efforts["0"].thrift == RULES.thrift
+    assert machine.efforts["2"].stretch == 1.0
+    assert machine.efforts["0"].stretch == RULES.sparing
 
 
 def test_it_recovers_by_itself():
