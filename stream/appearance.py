@@ -51,12 +51,17 @@ def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
 
 def align(points: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
     """The similarity transform (2, 3) that brings points (N, 2) onto target (N, 2) with the least squares."""
-    mean, goal = points.mean(axis=0), target.mean(axis=0)
-    a, b = points - mean, target - goal
-    total = max(float((a * a).sum()), 1e-6)
-    cosine, sine = (a * b).sum() / total, (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / total
-    turn = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([turn, goal - turn @ mean]).astype(np.float32)
+    # As complex numbers: to turn and to scale is one product.
+    found, wanted = _complex(points), _complex(target)
+    mean, goal = found.mean(), wanted.mean()
+    found = found - mean
+    turn = np.vdot(found, wanted - goal) / max(np.vdot(found, found).real, 1e-6)
+    shift = goal - turn * mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float32)
+
+
+def _complex(points: NDArray[np.float32]) -> NDArray[np.complex128]:
+    return np.ascontiguousarray(points, np.float64).view(np.complex128)[:, 0]
 
 
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ SETTLE = 2.0  # s, time constant of how the box lies around the landmarks
 TURNED = 0.15  # of the face's size; a box that lies so otherwise is of a head that has turned
 
 CENTRE, SPREAD, POINTS = slice(0, 2), 2, slice(3, 13)  # of the vector that is filtered
+Shown = tuple[NDArray[np.float32], NDArray[np.float32]]  # box (4,) and landmarks (5, 2), px
 _IS_SIZE = np.arange(13) == SPREAD
 _MIN_CUTOFFS, _BETAS = np.where(_IS_SIZE, SIZE_MIN_CUTOFF, MIN_CUTOFF), np.where(_IS_SIZE, SIZE_BETA, BETA)
 
@@ -44,6 +45,7 @@ class Motion:
         self._speed = self._change = np.zeros_like(self._raw)
         self._around = _box_around(face) / self._smooth[SPREAD]
         self._learnt, self._known = time, 1.0
+        self._shown: tuple[float, Shown] | None = None  # the last answer of `smoothed`, and of which time
 
     @property
     def size(self) -> float:
@@ -52,6 +54,7 @@ class Motion:
 
     def update(self, face: Face, time: float) -> None:
         """Take what was seen at `time`, which must lie after the last."""
+        self._shown = None
         now, dt = _to_vector(face), time - self._time
         if dt > GAP:
             self._raw = self._smooth = now
@@ -66,16 +69,19 @@ class Motion:
         self._smooth = self._smooth + _weight(cutoff, dt) * (now - self._smooth)
         self._raw, self._time = now, time
 
-    def smoothed(self, time: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Box (4,) and landmarks (5, 2), px, at `time`; beyond the last sight, where they should be.
+    def smoothed(self, time: float) -> Shown:
+        """Box (4,) and landmarks (5, 2), px, at `time`, read only; after the last sight where they should be.
 
         This is also where to look next. Looking where the face was last found, unsmoothed, feeds the
         networks' jitter back to them: on a still face in camera noise the boxes move five times as much.
         """
-        return _from_vector(self._moved(self._smooth, time), self._around)
+        if self._shown is None or self._shown[0] != time:  # a frame asks for it several times
+            self._shown = time, _from_vector(self._moved(self._smooth, time), self._around)
+        return self._shown[1]
 
     def learn(self, face: Face, time: float) -> None:
         """Take how the whole detector lays its box around the landmarks."""
+        self._shown = None
         around = _box_around(face) / self._smooth[SPREAD]
         off = float(np.abs(around - self._around).max() / self._around[2:].mean())
         kept = np.exp(-(time - self._learnt) / SETTLE - (off / TURNED) ** 2)
@@ -108,9 +114,10 @@ def _box_around(face: Face) -> NDArray[np.float64]:
     return np.concatenate([(box[:2] + box[2:]) / 2 - face.landmarks.mean(axis=0), box[2:] - box[:2]])
 
 
-def _from_vector(
-    vector: NDArray[np.float64], around: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _from_vector(vector: NDArray[np.float64], around: NDArray[np.float64]) -> Shown:
     centre, half = vector[CENTRE] + around[:2] * vector[SPREAD], around[2:] * vector[SPREAD] / 2
-    box = np.concatenate([centre - half, centre + half])
-    return box.astype(np.float32), (vector[POINTS].reshape(5, 2) + vector[CENTRE]).astype(np.float32)
+    box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+    landmarks = (vector[POINTS].reshape(5, 2) + vector[CENTRE]).astype(np.float32)
+    for array in (box, landmarks):
+        array.setflags(write=False)  # the same ones are handed out again
+    return box, landmarks

@@ -194,6 +194,8 @@ class Tracker:
 
     def _crowded(self, time: float) -> set[int]:
         """The ids of targets that should be where another one is too."""
+        if len(self._targets) < 2:
+            return set()
         boxes = _boxes(self._targets, time)
         several = (overlap(boxes, boxes) > NEAR).sum(axis=1) > 1
         return {target.id for target, many in zip(self._targets, several, strict=True) if many}
