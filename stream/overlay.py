@@ -22,7 +22,7 @@ from stream.overlay_labels import (
     label_forms,
     margin_of,
 )
-from stream.overlay_layout import Box, common, gap_between, place
+from stream.overlay_layout import Box, Label, common, gap_between, place
 from stream.overlay_text import BLACK, STATE_COLOUR, Colour, Image
 from stream.values import Health, Result, State, TrackView
 
@@ -115,9 +115,9 @@ def _add_labels(plates: list[Plate], result: Result, em: int) -> None:
     faces = [box for _, box in seen]
     for view, face in seen:
         forms = label_forms(view, em, height >= SMALL_PICTURE, len(seen) > 1)
-        taken = [plate.rect for plate in plates]
         sizes, penalties = [form.size(em) for form in forms], [form.penalty for form in forms]
-        if found := place(sizes, penalties, face, taken, faces, (width, height), em):
+        taken = [plate.rect for plate in plates]
+        if found := place(Label(sizes, penalties, face, taken, faces, (width, height), em)):
             index, x, y = found
             plates.append(Plate(x, y, forms[index].tile(view, result.frame.time, em), view.track.id))
 

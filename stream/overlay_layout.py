@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,54 +32,54 @@ def gap_between(one: Box, other: Box) -> float:
     return math.hypot(away_x, away_y)
 
 
-def place(
-    sizes: Sequence[tuple[int, int]],
-    penalties: Sequence[float],
-    box: Box,
-    taken: Sequence[Box],
-    faces: Sequence[Box],
-    picture: tuple[int, int],
-    em: int,
-) -> Choice | None:
-    """Choose one of several forms of a label, and where it goes: the choice that costs least.
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label that wants a place, in one of several forms, and what the picture holds already."""
 
-    sizes: (width, height) px of each form, the fullest first; penalties: what each costs. box: the face,
-    inside the picture. taken: plates that may not be covered. faces: boxes better not covered.
-    picture: (width, height) px. None: no room.
-    """
+    sizes: Sequence[tuple[int, int]]  # (width, height) px of each form, the fullest first
+    penalties: Sequence[float]  # what each form costs
+    box: Box  # the face, inside the picture
+    taken: Sequence[Box]  # plates that may not be covered
+    faces: Sequence[Box]  # better not covered
+    picture: tuple[int, int]  # (width, height) px
+    em: int  # px
+
+    @property
+    def gap(self) -> int:
+        """px between it and what is beside it."""
+        return max(self.em // 4, 2)
+
+    @property
+    def margin(self) -> int:
+        """px between it and the picture's edge."""
+        return max(self.em // 4, 1)
+
+
+def place(label: Label) -> Choice | None:
+    """Choose a label's form and where it goes: the choice that costs least. None: there is no room."""
     # Nearly always one of the first places is free and cannot be undercut; to weigh all takes far longer.
-    return at_once(sizes, penalties, box, taken, faces, picture, em) or of_all(
-        sizes, penalties, box, taken, faces, picture, em
-    )
+    return at_once(label) or of_all(label)
 
 
-def at_once(
-    sizes: Sequence[tuple[int, int]],
-    penalties: Sequence[float],
-    box: Box,
-    taken: Sequence[Box],
-    faces: Sequence[Box],
-    picture: tuple[int, int],
-    em: int,
-) -> Choice | None:
+def at_once(label: Label) -> Choice | None:
     """As `place`, of the first form's places around the face alone; None where another may cost less."""
-    gap, margin = _spaces(em)
-    width, height = sizes[0]
-    room_x, room_y = picture[0] - margin - width, picture[1] - margin - height
+    penalty, em, gap, margin = label.penalties[0], label.em, label.gap, label.margin
+    width, height = label.sizes[0]
+    room_x, room_y = label.picture[0] - margin - width, label.picture[1] - margin - height
     if min(room_x, room_y) < margin:
         return None
-    around = _around(box, width, height, gap)
-    best = min([penalties[0] + LIKING * len(around), *penalties[1:]])  # what all others cost at least
+    around = _around(label.box, width, height, gap)
+    best = min([penalty + LIKING * len(around), *label.penalties[1:]])  # what all others cost at least
     found = None
     for index, (left, top) in enumerate(around):
-        cost = penalties[0] + LIKING * index
+        cost = penalty + LIKING * index
         if cost >= best:
             break
         x, y = min(max(left, margin), room_x), min(max(top, margin), room_y)
         rect = x, y, x + width, y + height
-        away = gap_between(rect, box)
-        cost += DISTANCE * away / em + _hides(rect, faces)
-        if cost < best and away <= FARTHEST * em and _is_free(rect, taken, gap):
+        away = gap_between(rect, label.box)
+        cost += DISTANCE * away / em + _hides(rect, label.faces)
+        if cost < best and away <= FARTHEST * em and _is_free(rect, label.taken, gap):
             best, found = cost, (0, x, y)
     return found
 
@@ -104,31 +105,24 @@ def _is_free(rect: Box, taken: Sequence[Box], gap: int) -> bool:
     )
 
 
-def of_all(
-    sizes: Sequence[tuple[int, int]],
-    penalties: Sequence[float],
-    box: Box,
-    taken: Sequence[Box],
-    faces: Sequence[Box],
-    picture: tuple[int, int],
-    em: int,
-) -> Choice | None:
+def of_all(label: Label) -> Choice | None:
     """As `place`, of all places of all forms: in a crowd there are hundreds."""
     best, found = np.inf, None
-    gap, margin = _spaces(em)
-    face, plates, others = _rects([box]), _rects(taken), _rects(faces)
+    em, gap, margin = label.em, label.gap, label.margin
+    face, plates, others = _rects([label.box]), _rects(label.taken), _rects(label.faces)
     areas = np.maximum((others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1]), 1.0)
-    for form, (width, height) in enumerate(sizes):
-        if penalties[form] >= best:
+    for form, (width, height) in enumerate(label.sizes):
+        penalty = label.penalties[form]
+        if penalty >= best:
             continue
-        room = picture[0] - margin - width, picture[1] - margin - height
+        room = label.picture[0] - margin - width, label.picture[1] - margin - height
         if min(room) < margin:
             continue
-        corners = np.clip(_candidates(box, plates, width, height, gap), margin, room)
+        corners = np.clip(_candidates(label.box, plates, width, height, gap), margin, room)
         rects = np.hstack([corners, corners + np.array([width, height])])
         away = _gaps(rects, face[0])
         covered = _overlaps(rects, others)
-        cost = penalties[form] + LIKING * np.minimum(np.arange(len(rects)), DISLIKED) + DISTANCE * away / em
+        cost = penalty + LIKING * np.minimum(np.arange(len(rects)), DISLIKED) + DISTANCE * away / em
         cost += HIDING * covered.sum(axis=1) / (width * height) + HIDDEN * (covered / areas).sum(axis=1)
         blocked = _overlaps(rects, plates + np.array([-gap, -gap, gap, gap]) / 2).any(axis=1)
         cost[blocked | (away > FARTHEST * em)] = np.inf
@@ -136,11 +130,6 @@ def of_all(
         if cost[choice] < best:
             best, found = cost[choice], (form, int(corners[choice, 0]), int(corners[choice, 1]))
     return found
-
-
-def _spaces(em: int) -> tuple[int, int]:
-    """px between a label and what is beside it, and between it and the picture's edge."""
-    return max(em // 4, 2), max(em // 4, 1)
 
 
 def _around(box: Box, width: int, height: int, gap: int) -> tuple[tuple[int, int], ...]:

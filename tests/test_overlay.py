@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.overlay import draw, plan, type_size
 from stream.overlay_labels import displayed
-from stream.overlay_layout import Box, at_once, common, of_all, place
+from stream.overlay_layout import Box, Label, at_once, common, of_all, place
 from stream.overlay_text import (
     AMBER,
     BLACK,
@@ -280,9 +280,9 @@ def test_notes_are_wrapped_between_words() -> None:
 
 def test_where_there_is_no_room_no_place_is_found() -> None:
     box = (10, 10, 50, 50)
-    assert place([(30, 10)], [0.0], box, [(0, 0, 100, 100)], [box], (100, 100), 13) is None
-    assert place([(300, 10)], [0.0], box, [], [box], (100, 100), 13) is None
-    found = place([(300, 10), (30, 10)], [0.0, 1.0], box, [], [box], (100, 100), 13)
+    assert place(Label([(30, 10)], [0.0], box, [(0, 0, 100, 100)], [box], (100, 100), 13)) is None
+    assert place(Label([(300, 10)], [0.0], box, [], [box], (100, 100), 13)) is None
+    found = place(Label([(300, 10), (30, 10)], [0.0, 1.0], box, [], [box], (100, 100), 13))
     assert found is not None
     assert found[0] == 1
 
@@ -306,18 +306,19 @@ def test_what_is_chosen_at_once_is_what_weighing_all_places_would_choose(
 ) -> None:
     sizes, penalties = [(w, h) for w, h, _ in forms], sorted(penalty for _, _, penalty in forms)
     face = box[0], box[1], min(box[2], 400), min(box[3], 300)
-    situation = sizes, penalties, face, taken, [face, *others], (400, 300), em
-    found, best = at_once(*situation), of_all(*situation)
-    assert found in (None, best)
-    assert place(*situation) == best
+    label = Label(sizes, penalties, face, taken, [face, *others], (400, 300), em)
+    assert at_once(label) in (None, of_all(label))
+    assert place(label) == of_all(label)
 
 
 def test_a_label_with_room_around_its_face_is_placed_at_once() -> None:
-    face, label = (300, 200, 400, 320), ([(120, 50), (80, 20)], [0.0, 0.15])
-    assert at_once(*label, face, [(10, 10, 200, 40)], [face], (1280, 720), 20) == (0, 300, 145)
-    assert at_once(*label, face, [(310, 150, 330, 160)], [face], (1280, 720), 20) == (0, 300, 325)
-    in_the_way = [(250, 100, 450, 420)]
-    assert at_once(*label, face, in_the_way, [face], (1280, 720), 20) is None
+    def found(*taken: Box) -> tuple[int, int, int] | None:
+        face = (300, 200, 400, 320)
+        return at_once(Label([(120, 50), (80, 20)], [0.0, 0.15], face, taken, [face], (1280, 720), 20))
+
+    assert found((10, 10, 200, 40)) == (0, 300, 145)
+    assert found((310, 150, 330, 160)) == (0, 300, 325)
+    assert found((250, 100, 450, 420)) is None
 
 
 @pytest.mark.parametrize(
