@@ -173,8 +173,8 @@ class Analysis:
 
     def _spared(self, memory: TrackMemory, now: float) -> bool:
         """Whether a crop is left out; it counts as one that the second eye did not look at."""
-        spared = now - memory.window.newest < (self.thrift - 0.5) / self._detector.card.window.rate
-        spared = spared and self.thrift > 1 and self._is_settled(memory)
+        apart = 1.5 * (self.thrift - 1) / self._detector.card.window.rate  # s; between one crop and two
+        spared = now - memory.window.newest < apart and self._is_settled(memory)
         memory.unlooked += spared
         return spared
 

@@ -77,9 +77,8 @@ def at_once(label: Label) -> Choice | None:
             break
         x, y = min(max(left, margin), room_x), min(max(top, margin), room_y)
         rect = x, y, x + width, y + height
-        away = gap_between(rect, label.box)
-        cost += DISTANCE * away / em + _hides(rect, label.faces)
-        if cost < best and away <= FARTHEST * em and _is_free(rect, label.taken, gap):
+        cost += DISTANCE * gap_between(rect, label.box) / em + _hides(rect, label.faces)
+        if cost < best and _is_free(rect, label.taken, gap):
             best, found = cost, (0, x, y)
     return found
 

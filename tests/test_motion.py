@@ -86,3 +86,16 @@ def test_landmarks_that_all_fall_together_leave_a_bounded_box():
     assert motion.size < 8 * 90
     motion.learn(face(), 1.0)
     assert motion.size == pytest.approx(90, rel=0.2)
+
+
+def test_a_place_that_was_asked_for_before_is_not_told_after_the_face_was_found() -> None:
+    motion, moved = Motion(face(), 0.0), face(x=109.0)
+    before = motion.smoothed(0.1)
+    assert motion.smoothed(0.1)[0] is before[0]  # a frame asks several times
+    motion.update(moved, 0.1)
+    assert motion.smoothed(0.1)[0][0] > before[0][0] + 1
+    box = motion.smoothed(0.1)[0]
+    motion.learn(other_box(moved, 1.4), 0.1)
+    assert motion.smoothed(0.1)[0][0] < box[0] - 1
+    with pytest.raises(ValueError, match="read-only"):
+        motion.smoothed(0.1)[0][0] = 0

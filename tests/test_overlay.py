@@ -319,6 +319,15 @@ def test_a_label_with_room_around_its_face_is_placed_at_once() -> None:
     assert found((10, 10, 200, 40)) == (0, 300, 145)
     assert found((310, 150, 330, 160)) == (0, 300, 325)
     assert found((250, 100, 450, 420)) is None
+    # Half a gap of five is kept on each side of the first place, (300, 145, 420, 195).
+    for free, near in (
+        ((250, 150, 297, 160), (250, 150, 298, 160)),
+        ((423, 150, 430, 160), (422, 150, 430, 160)),
+        ((350, 100, 360, 142), (350, 100, 360, 143)),
+        ((350, 198, 360, 199), (350, 197, 360, 199)),
+    ):
+        assert found(free) == (0, 300, 145)
+        assert found(near) != (0, 300, 145)
 
 
 @pytest.mark.parametrize(
