@@ -33,14 +33,13 @@ import numpy as np
 from stream.config import PROVIDERS
 from stream.crops import VIDEOS
 from stream.errors import ConfigError, FacewitnessError, Truncated
-from stream.governor import RISKY
 from stream.judge import Policy
 from stream.networks import open_networks
 from stream.providers import choose
 from stream.sensitivity import NUDGES, Nudged, differences
 from stream.slow_path import Late, Stair, fast, slow
 from stream.sources import SourceOptions, display_name, find
-from stream.values import Frame, Phase, State
+from stream.values import RISKY, Frame, Phase, State
 
 WANTED = 0.99  # of the seconds
 DRAWS = 2000  # of the bootstrap

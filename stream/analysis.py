@@ -14,7 +14,6 @@ from export.explain import moments, unusual
 from models.crop import crop_face
 from stream.aside import Aside
 from stream.errors import ProviderError
-from stream.governor import RISKY
 from stream.identity.match import Person
 from stream.judge import Judge, verdict
 from stream.meter import Meter
@@ -22,7 +21,7 @@ from stream.quality import measure
 from stream.scorer import Scorer, mapper_of
 from stream.second_eye import RARELY, is_settled, turns
 from stream.track_memory import TrackMemory
-from stream.values import Alert, Frame, Heat, Result, Score, Track, TrackView
+from stream.values import RISKY, Alert, Frame, Heat, Result, Score, Track, TrackView
 
 NO_MAPS = "--explain: {} gives no maps (python -m export.maps adds them)"
 
@@ -62,6 +61,7 @@ class Analysis:
         # On a full machine so many times rarer: the looks of the second eye at tracks that nothing speaks
         # against, and the crops of those whose verdict is settled.
         self.thrift = 1
+        self.risky = False  # whether a face of the last frame is SUSPICIOUS, or an ALERT that is not settled
 
     def step(self, frame: Frame) -> Result:
         """Analyse one frame. Frames come in the order of their time."""
@@ -94,6 +94,8 @@ class Analysis:
                     memory.likeness,
                 )
             )
+        memories = self._memories.values()
+        self.risky = any(memory.state in RISKY and not self._is_settled(memory) for memory in memories)
         return Result(frame, verdict(views), tuple(views), alerts)
 
     def finish(self) -> tuple[Alert, ...]:

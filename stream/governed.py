@@ -32,7 +32,7 @@ class Governed:
             offered=came / max(seconds, 1e-3),
             busy=min(busy / max(seconds, 1e-3), 1.0),
             age=ages / done if done else None,
-            state=self._pump.state,
+            risky=self._analysis.risky,
             lost=max(1 - done / wanted, 0.0) if wanted else 0.0,
             priority=priority,
             most=most,

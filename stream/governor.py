@@ -13,9 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from stream.values import State
-
-RISKY = frozenset((State.SUSPICIOUS, State.ALERT))
 SPARED = "looking less often where nothing is in doubt: the machine is full"
 
 
@@ -28,7 +25,7 @@ class Load:
     busy: float  # 0..1 of the time that its pump was at work
     age: float | None  # s from capture to overlay, the mean; None where no frame was analysed
     lost: float = 0.0  # 0..1 of the frames that it was to analyse, and could not
-    state: State = State.NO_FACE  # of its worst track
+    risky: bool = False  # a face of it is SUSPICIOUS, or an ALERT that is not settled
     priority: float = 1.0  # above 0
     most: float | None = None  # frames a second that its settings allow; None: all
 
@@ -64,7 +61,7 @@ class Rules:
     fall: float = 0.7  # the level's factor at a fall
     rise: float = 1.1  # the level's factor for a second of rising
     least: float = 4.0  # frames a second: fills a window of 2 s with twice the samples that a score needs
-    risky: float = 10.0  # frames a second of a stream with a SUSPICIOUS or ALERT track: all 8 crops a second
+    risky: float = 10.0  # frames a second of a risky stream: enough for all 8 crops a second
     sparing: float = 1.5  # key frames may lie so much farther apart
     thrift: int = 2  # the second eye's looks too, where there is no suspicion, and crops of a settled verdict
 
@@ -168,10 +165,13 @@ def effort(load: Load, sparing: bool, level: float | None, rules: Rules) -> Effo
     """What one stream gets. Never less than its risk needs, never more than it wants."""
     if load.wanted <= 0:
         return Effort()
-    risky = load.state in RISKY
     # A risky stream keeps its key frames; which of its crops decide nothing, its analysis knows.
-    full = Effort(None, 1.0 if risky else rules.sparing, rules.thrift, SPARED) if sparing else Effort()
-    rate = load.wanted if level is None else max(level * load.priority, rules.risky if risky else rules.least)
+    full = Effort(None, 1.0 if load.risky else rules.sparing, rules.thrift, SPARED) if sparing else Effort()
+    rate = (
+        load.wanted
+        if level is None
+        else max(level * load.priority, rules.risky if load.risky else rules.least)
+    )
     if rate >= load.wanted:
         return full
     note = f"analysing {rate:.0f} of {load.offered:.0f} frames a second: the machine is full"

@@ -77,6 +77,9 @@ class State(Enum):
     ALERT = "ALERT"
 
 
+RISKY = frozenset((State.SUSPICIOUS, State.ALERT))
+
+
 class Phase(Enum):
     """Where an alert is in its life."""
 

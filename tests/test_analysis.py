@@ -182,6 +182,22 @@ def test_a_crop_is_only_left_out_where_the_last_one_was_taken():
     assert detector.crops == pytest.approx(0.9 * 8 + (3.1 - 0.3) * 4, abs=2)
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "risky"),
+    [
+        (0.1, 0.1, False),
+        (0.6, 0.6, True),
+        (0.1, 0.49, False),
+        (0.95, 0.95, False),
+        (0.95, 0.7, True),
+        (0.95, 0.1, False),
+    ],
+)
+def test_a_stream_is_risky_under_suspicion_and_while_an_alert_is_in_doubt(first, then, risky):
+    _, _, _, analysis = run([face(1), face(2, x=400)], answer=lambda t: first if t < 1.5 else then)
+    assert analysis.risky is risky
+
+
 class Mixing(CountingDetector):
     """Says what share of a window was cut out after the swap."""
 

@@ -8,14 +8,14 @@ import pytest
 
 from stream.governed import Governed
 from stream.governor import Effort
-from stream.values import State
 from stream.work import Work
 
 
 @pytest.fixture
 def parts() -> SimpleNamespace:
-    pump = SimpleNamespace(work=Work(), state=State.CLEAR, rate=None, note="")
-    tracker, analysis = SimpleNamespace(key_frames=SimpleNamespace(stretch=1.0)), SimpleNamespace(thrift=1)
+    pump = SimpleNamespace(work=Work(), rate=None, note="")
+    tracker = SimpleNamespace(key_frames=SimpleNamespace(stretch=1.0))
+    analysis = SimpleNamespace(thrift=1, risky=False)
     return SimpleNamespace(
         pump=pump, tracker=tracker, analysis=analysis, governed=Governed("a", pump, tracker, analysis)
     )
@@ -29,9 +29,9 @@ def test_a_load_is_of_the_time_since_the_last_one(
     parts.governed.load(1000)
     now += 2.0
     parts.pump.work.frames, parts.pump.work.busy, parts.pump.work.ages = 20, 1.5, 0.8
-    parts.pump.state = State.ALERT
+    parts.analysis.risky = True
     load = parts.governed.load(1060, priority=2.0, most=25.0)
-    assert (load.name, load.priority, load.most, load.state) == ("a", 2.0, 25.0, State.ALERT)
+    assert (load.name, load.priority, load.most, load.risky) == ("a", 2.0, 25.0, True)
     assert load.offered == pytest.approx(30)
     assert load.busy == pytest.approx(0.75)
     assert load.age == pytest.approx(0.04)

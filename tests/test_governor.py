@@ -1,13 +1,13 @@
 """The governor's promises under any load: fair by priority, floors kept, recovery, and no swinging."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.governor import RISKY, SPARED, Effort, Governor, Load, Rules, effort, is_calm, is_full, is_losing
-from stream.values import State
+from stream.governor import SPARED, Effort, Governor, Load, Rules, effort, is_calm, is_full, is_losing
 
 RULES = Rules()
 rates = st.floats(0, 120, allow_nan=False)
@@ -18,7 +18,7 @@ loads = st.builds(
     busy=st.floats(0, 1),
     age=st.none() | st.floats(0, 10),
     lost=st.floats(0, 1),
-    state=st.sampled_from(State),
+    risky=st.booleans(),
     priority=st.floats(0.1, 10),
     most=st.none() | st.floats(0.1, 60),
 )
@@ -34,10 +34,10 @@ class Machine:
         self,
         capacity: float,
         *priorities: float,
-        states: dict[int, State] | None = None,
+        risky: Sequence[int] = (),
         spared: float = 1.0,
     ) -> None:
-        self.capacity, self.priorities, self.states = capacity, priorities, states or {}
+        self.capacity, self.priorities, self.risky = capacity, priorities, risky
         self.spared = spared
         self.governor = Governor()
         self.efforts = {str(i): Effort() for i in range(len(priorities))}
@@ -49,7 +49,7 @@ class Machine:
         use = sum(asked.values()) / can
         busy, age, lost = min(use, 1.0), 0.03 if use < 0.9 else 0.3, max(1 - 1 / use, 0.0)
         now = [
-            Load(str(i), 30.0, busy, age, lost, self.states.get(i, State.CLEAR), priority)
+            Load(str(i), 30.0, busy, age, lost, i in self.risky, priority)
             for i, priority in enumerate(self.priorities)
         ]
         self.efforts = self.governor.step(now, min(use, 1.0), 1.0)
@@ -68,13 +68,13 @@ def test_whatever_comes_nobody_gets_less_than_its_risk_needs_nor_more_than_it_wa
         for load in fleet:
             got = efforts[load.name]
             if got.rate is None:
-                stretch = 1.0 if load.state in RISKY else RULES.sparing
+                stretch = 1.0 if load.risky else RULES.sparing
                 assert got in (Effort(), Effort(None, stretch, RULES.thrift, SPARED))
                 continue
-            need = RULES.risky if load.state in RISKY else RULES.least
+            need = RULES.risky if load.risky else RULES.least
             assert min(need, load.wanted) <= got.rate < load.wanted
             assert "the machine is full" in got.note
-            if load.state in RISKY:
+            if load.risky:
                 assert got.stretch == 1.0
 
 
@@ -90,7 +90,7 @@ def test_rates_fall_evenly_by_priority(fleet, level):
         assert rate == pytest.approx(level * load.priority)
     for a in fleet:
         for b in fleet:
-            if a.priority >= b.priority and a.wanted == b.wanted and a.state is b.state:
+            if a.priority >= b.priority and a.wanted == b.wanted and a.risky is b.risky:
                 assert (given_rates[a.name] or a.wanted) >= (given_rates[b.name] or b.wanted)
 
 
@@ -109,7 +109,7 @@ def test_without_trouble_nothing_is_limited():
 
 
 def test_what_is_dear_is_spared_before_a_frame_is_left_out():
-    machine = Machine(110, 1, 1, 1, 1, states={3: State.SUSPICIOUS}, spared=1.3)
+    machine = Machine(110, 1, 1, 1, 1, risky=[3], spared=1.3)
     asked = machine.run(300)
     assert all(set(each.values()) == {30.0} for each in asked)
     efforts = machine.efforts
@@ -154,8 +154,8 @@ def test_it_does_not_swing_between_full_and_free():
     assert turns <= 2 * len(late) / RULES.longest
 
 
-def test_a_higher_priority_keeps_more_and_alerts_keep_what_they_need():
-    machine = Machine(40, 1, 2, 1, states={2: State.ALERT})
+def test_a_higher_priority_keeps_more_and_suspicion_keeps_what_it_needs():
+    machine = Machine(40, 1, 2, 1, risky=[2])
     machine.run(60)
     rate = {name: each.rate for name, each in machine.efforts.items()}
     assert rate["1"] == pytest.approx(max(2 * rate["0"], RULES.least)) or rate["0"] == RULES.least
