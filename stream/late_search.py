@@ -14,7 +14,9 @@ from stream.looker import Looker, search
 from stream.meter import Meter
 from stream.values import Face
 
-PATIENCE = 0.5  # s on the source's clock; a search that is not done by then is given up for one at once
+# s on the source's clock; a search that is not done by then is given up for one at once. Where the machine is
+# full that costs the most, and known faces are verified in time (target.VERIFY) even so.
+PATIENCE = 1.0
 
 Picture = NDArray[np.uint8]  # (H, W, 3) BGR
 
