@@ -77,7 +77,7 @@ class State(Enum):
     ALERT = "ALERT"
 
 
-RISKY = frozenset((State.SUSPICIOUS, State.ALERT))
+RISKY = frozenset((State.SUSPICIOUS, State.ALERT))  # the states of an alarm
 
 
 class Phase(Enum):
