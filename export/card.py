@@ -15,6 +15,7 @@ MAP = "map"  # the encoder's output beside its features that export.maps adds
 # Of what `min_samples` crops may weigh, the part that a window must. On the real ones of the validation clips
 # an alert's score had 47 % of the 446 scored frames whose window weighed less, and 1.1 % of the other 10,181.
 LEAST_WEIGHT = 0.5
+WELL = 0.85  # what the crops of a face weigh that is seen well, on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class WindowSpec:
     def enough(self, weights: Sequence[float]) -> bool:
         """Whether crops of these quality weights, each in (0, 1], are enough for a score."""
         return len(weights) >= self.min_samples and sum(weights) >= LEAST_WEIGHT * self.min_samples
+
+    def ample(self, weights: Sequence[float]) -> bool:
+        """Whether a window's crops are no fewer than every other one of a face that is seen well."""
+        return sum(weights) >= WELL * self.seconds * self.rate / 2
 
 
 @dataclass(frozen=True, slots=True)

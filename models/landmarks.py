@@ -20,18 +20,22 @@ def five_of(points: Points) -> Points:
 
 
 def align(source: Points, target: Points) -> NDArray[np.float64]:
-    """The least-squares similarity (scale, rotation, shift) from source to target points, (2, 3).
+    """The least-squares similarity (scale, rotation, shift) from source to target points (N, 2), (2, 3).
 
-    Umeyama 1991, without the reflection case: both are faces seen from the front of the camera.
+    Umeyama 1991, without the reflection case: both are faces seen from the front of the camera. Where all
+    source points lie in one place everything goes to the target's centre.
     """
-    s, t = source.astype(np.float64), target.astype(np.float64)
-    s0, t0 = s.mean(0), t.mean(0)
-    s, t = s - s0, t - t0
-    norm = (s**2).sum()
-    a = (s * t).sum() / norm
-    b = (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum() / norm
-    linear = np.array([[a, -b], [b, a]])
-    return np.hstack([linear, (t0 - linear @ s0)[:, None]])
+    # As complex numbers: to turn and to scale is one product.
+    found, wanted = _complex(source), _complex(target)
+    mean, goal = found.mean(), wanted.mean()
+    found = found - mean
+    turn = np.vdot(found, wanted - goal) / max(np.vdot(found, found).real, 1e-6)
+    shift = goal - turn * mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def _complex(points: Points) -> NDArray[np.complex128]:
+    return np.ascontiguousarray(points, np.float64).view(np.complex128)[:, 0]
 
 
 def move(points: Points, matrix: NDArray[np.float64]) -> Points:

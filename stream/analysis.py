@@ -19,7 +19,7 @@ from stream.judge import Judge, verdict
 from stream.meter import Meter
 from stream.quality import measure
 from stream.scorer import Scorer, mapper_of
-from stream.second_eye import RARELY, is_settled, turns
+from stream.second_eye import CLEARLY, FAR, RARELY, is_settled, turns
 from stream.track_memory import TrackMemory
 from stream.values import RISKY, Alert, Frame, Heat, Result, Score, Track, TrackView
 
@@ -48,18 +48,21 @@ class Analysis:
         meter: Meter,
         expected: Person | None = None,
         aside: Aside | None = None,
+        thorough: bool = False,
     ) -> None:
         """detector: may be shared between streams; tracker, judge and meter belong to this one.
 
         expected: who should be on screen, with embeddings of this very detector. aside: takes the second
         eye's looks, which then come a moment later; None: frames wait for them, and all can be repeated.
+        thorough: every crop that is due is taken, however settled the verdict.
         """
         self._expected, self._aside = expected, aside
         self._detector, self._tracker, self._judge, self._meter = detector, tracker, judge, meter
+        self._thorough = thorough
         self._mapper = mapper_of(detector)
         self._memories: dict[int, TrackMemory] = {}
-        # On a full machine so many times rarer: the looks of the second eye at tracks that nothing speaks
-        # against, and the crops of those whose verdict is settled.
+        # On a full machine above 1: so many times rarer the second eye looks at tracks that nothing speaks
+        # against, and crops are left out of more of them.
         self.thrift = 1
         self.risky = False  # whether a face of the last frame is SUSPICIOUS, or an ALERT that is not settled
 
@@ -174,15 +177,21 @@ class Analysis:
         return 1 if memory.state in RISKY else self.thrift
 
     def _spared(self, memory: TrackMemory, now: float) -> bool:
-        """Whether a crop is left out; it counts as one that the second eye did not look at."""
-        apart = 1.5 * (self.thrift - 1) / self._detector.card.window.rate  # s; between one crop and two
-        spared = now - memory.window.newest < apart and self._is_settled(memory)
+        """Whether a crop is left out: every other one of a track that is seen well and far from any change.
+
+        It counts as one that the second eye did not look at. A full machine asks for less distance.
+        """
+        spec = self._detector.card.window
+        if self._thorough or now - memory.window.newest >= 1.5 / spec.rate:  # between one crop and two
+            return False
+        beyond = FAR if self.thrift == 1 else CLEARLY
+        spared = self._is_settled(memory, beyond) and spec.ample(memory.window.weights)
         memory.unlooked += spared
         return spared
 
-    def _is_settled(self, memory: TrackMemory) -> bool:
+    def _is_settled(self, memory: TrackMemory, beyond: float = CLEARLY) -> bool:
         value = memory.score.value if memory.score else None
-        return is_settled(memory.state, value, self._judge.limits)
+        return is_settled(memory.state, value, self._judge.limits, beyond)
 
     def _late(
         self, closely: NDArray[np.bool_], due: Sequence[TrackMemory], crops: Sequence[NDArray[np.uint8]]

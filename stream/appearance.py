@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.landmarks import align
+
 SIDE = 16  # px of the thumbnail
 # Where the landmarks come to lie, in parts of the thumbnail: about where MTCNN sees them in its own box.
 SHAPE = np.array([[0.31, 0.35], [0.69, 0.35], [0.50, 0.58], [0.35, 0.78], [0.65, 0.78]], np.float32)
@@ -19,7 +21,7 @@ def describe(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArra
 
     image: (H, W, 3) BGR. landmarks: (5, 2) px. All zero where there is no contrast at all.
     """
-    matrix = align(landmarks, SHAPE * (4 * SIDE))
+    matrix = align(landmarks, SHAPE * (4 * SIDE)).astype(np.float32)
     large = cv2.warpAffine(image, matrix, (4 * SIDE, 4 * SIDE), borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_BGR2Lab).astype(np.float32) * LAB_WEIGHTS
@@ -47,21 +49,6 @@ def scene_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def is_cut(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
     """Whether two successive pictures show different scenes."""
     return likeness(before, now) < CUT
-
-
-def align(points: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The similarity transform (2, 3) that brings points (N, 2) onto target (N, 2) with the least squares."""
-    # As complex numbers: to turn and to scale is one product.
-    found, wanted = _complex(points), _complex(target)
-    mean, goal = found.mean(), wanted.mean()
-    found = found - mean
-    turn = np.vdot(found, wanted - goal) / max(np.vdot(found, found).real, 1e-6)
-    shift = goal - turn * mean
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float32)
-
-
-def _complex(points: NDArray[np.float32]) -> NDArray[np.complex128]:
-    return np.ascontiguousarray(points, np.float64).view(np.complex128)[:, 0]
 
 
 def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ class Effort:
 
     rate: float | None = None  # frames a second that are analysed; None: all
     stretch: float = 1.0  # factor on the time between two key frames
-    thrift: int = 1  # how many times rarer crops and the second eye come, for tracks that are in no doubt
+    thrift: int = 1  # how many times rarer the second eye looks where nothing is suspicious; see Analysis
     note: str = ""  # what to tell a person
 
 
@@ -63,7 +63,7 @@ class Rules:
     least: float = 4.0  # frames a second: fills a window of 2 s with twice the samples that a score needs
     risky: float = 10.0  # frames a second of a risky stream: enough for all 8 crops a second
     sparing: float = 1.5  # key frames may lie so much farther apart
-    thrift: int = 2  # the second eye's looks too, where there is no suspicion, and crops of a settled verdict
+    thrift: int = 2  # the second eye's looks too; and more faces are spared every other crop
 
 
 class Governor:
@@ -165,7 +165,7 @@ def effort(load: Load, sparing: bool, level: float | None, rules: Rules) -> Effo
     """What one stream gets. Never less than its risk needs, never more than it wants."""
     if load.wanted <= 0:
         return Effort()
-    # A risky stream keeps its key frames; which of its crops decide nothing, its analysis knows.
+    # A risky stream keeps its key frames; at which of its tracks to look closely, its analysis knows.
     full = Effort(None, 1.0 if load.risky else rules.sparing, rules.thrift, SPARED) if sparing else Effort()
     rate = (
         load.wanted

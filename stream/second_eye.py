@@ -13,21 +13,23 @@ from stream.aside import Aside, timed
 from stream.values import State
 
 CLEARLY = 0.5  # of the logit: so far beyond the threshold that would end its state a verdict is settled
+FAR = 1.0  # likewise: so far beyond that every other crop is enough, while the machine has room for all
 RARELY = 2  # factor on the crops from one look to the next of a track whose verdict is settled
 
 Row = NDArray[np.float32]  # (D,), the features of one crop
 
 
-def is_settled(state: State, probability: float | None, limits: Thresholds) -> bool:
+def is_settled(state: State, probability: float | None, limits: Thresholds, beyond: float = CLEARLY) -> bool:
     """Whether a track's verdict is so far from changing that a look more or less does not turn it.
 
-    state: what stands. probability: the last score, None without one.
+    state: what stands. probability: the last score, None without one. beyond: of the logit, how far the
+    threshold must lie behind it that would end the state.
     """
     if probability is None:
         return False
     if state is State.ALERT:
-        return _logit(probability) >= _logit(limits.alert_off) + CLEARLY
-    return state is State.CLEAR and _logit(probability) <= _logit(limits.suspicious_on) - CLEARLY
+        return _logit(probability) >= _logit(limits.alert_off) + beyond
+    return state is State.CLEAR and _logit(probability) <= _logit(limits.suspicious_on) - beyond
 
 
 def _logit(probability: float) -> float:

@@ -88,7 +88,7 @@ class Late:
 
 def fast(networks: Networks) -> Callable[[], Analysis]:
     """Makes the product's own stair."""
-    return lambda: _stair(networks, networks.detector, Tracker(networks.faces))
+    return lambda: _stair(networks, networks.detector, Tracker(networks.faces), thorough=False)
 
 
 def slow(networks: Networks, *, every: bool) -> Callable[[], Analysis]:
@@ -98,9 +98,9 @@ def slow(networks: Networks, *, every: bool) -> Callable[[], Analysis]:
     """
     intervals = Intervals(0.0, 0.0, 0.0, 0.0, glance=0.0) if every else Intervals(glance=0.0)
     detector = EveryCrop(networks.detector, EVERY if every else None)
-    return lambda: _stair(networks, detector, Tracker(EveryFrame(networks.faces), intervals))
+    return lambda: _stair(networks, detector, Tracker(EveryFrame(networks.faces), intervals), thorough=True)
 
 
-def _stair(networks: Networks, detector: Scorer, tracker: Tracker) -> Analysis:
+def _stair(networks: Networks, detector: Scorer, tracker: Tracker, *, thorough: bool) -> Analysis:
     judge = Judge(Policy(detector.card.thresholds), "agreement", networks.label, "agreement")
-    return Analysis(detector, tracker, judge, Meter())
+    return Analysis(detector, tracker, judge, Meter(), thorough=thorough)

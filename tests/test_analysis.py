@@ -79,10 +79,11 @@ class Scripted:
         return tuple(self.tracks(frame)) if callable(self.tracks) else tuple(self.tracks)
 
 
-def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1, card=CARD, thrift=1):
-    detector, meter = CountingDetector(card), Meter()
-    analysis = Analysis(detector, Scripted(tracks), Judge(Policy(LIMITS), "cam", "net 1", "x"), meter)
-    analysis.thrift = thrift
+def run(
+    tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0.1, card=CARD, thorough=False
+):
+    detector, meter, judge = CountingDetector(card), Meter(), Judge(Policy(LIMITS), "cam", "net 1", "x")
+    analysis = Analysis(detector, Scripted(tracks), judge, meter, thorough=thorough)
     results = []
     for i in range(int(seconds * fps)):
         detector.answer = answer(i / fps)
@@ -91,7 +92,7 @@ def run(tracks, seconds=4.0, fps=30, corrupt=lambda i: False, answer=lambda t: 0
 
 
 def test_the_encoder_runs_once_a_sampled_crop_whatever_the_window():
-    detector, meter, _, _ = run([face(1)])
+    detector, meter, _, _ = run([face(1)], answer=lambda t: 0.45)
     assert detector.crops == pytest.approx(4.0 * 8, abs=1)
     assert meter.counts["scored"] == detector.crops
 
@@ -115,11 +116,11 @@ def test_the_second_eye_looks_at_each_fourth_crop_of_a_track():
     assert not any(look for looks in detector.looks for look in looks)
 
 
-def crops_of(answer, thrift=1, expected=None, fps=30):
+def crops_of(answer, thrift=1, expected=None, fps=30, thorough=False):
     """When a face was cut out, s, and whether the second eye looked then. answer: (s) -> probability."""
     detector = CountingDetector(replace(CARD, second=SecondEye("identity", 2, 4)))
     judge = Judge(Policy(LIMITS), "cam", "net 1", "x")
-    analysis = Analysis(detector, Scripted([face(1)]), judge, Meter(), expected)
+    analysis = Analysis(detector, Scripted([face(1)]), judge, Meter(), expected, thorough=thorough)
     analysis.thrift = thrift
     times = []
     for i in range(4 * fps):
@@ -160,25 +161,35 @@ def test_a_full_machine_spares_the_second_eye_but_not_where_there_is_suspicion()
     assert looks_at(lambda t: 0.6, thrift=2) == [0, 8, 12, 16, 20, 24, 28]
 
 
-@pytest.mark.parametrize("answer", [0.05, 0.37, 0.72, 0.95])
-def test_a_full_machine_takes_every_other_crop_where_the_verdict_is_settled(answer):
+@pytest.mark.parametrize(
+    ("answer", "thrift"), [(0.05, 1), (0.26, 1), (0.81, 1), (0.95, 1), (0.05, 2), (0.37, 2), (0.72, 2)]
+)
+def test_every_other_crop_is_taken_where_the_verdict_is_far_from_changing(answer, thrift):
     first = 0.95 if answer > 0.5 else answer  # to be an ALERT
-    late = [t for t in crops_of(lambda t: first if t < 2 else answer, thrift=2)[0] if t > 2]
+    answers = lambda t: first if t < 2 else answer  # noqa: E731
+    late = [t for t in crops_of(answers, thrift)[0] if t > 2]
     assert np.diff(late) == pytest.approx(0.25, abs=0.04)
-    every = [t for t in crops_of(lambda t: first if t < 2 else answer)[0] if t > 2]
+    every = [t for t in crops_of(answers, thrift, thorough=True)[0] if t > 2]
     assert np.diff(every) == pytest.approx(0.125, abs=0.04)
 
 
-@pytest.mark.parametrize(("first", "then"), [(0.1, 0.39), (0.1, 0.49), (0.6, 0.6), (0.6, 0.79), (0.95, 0.7)])
-def test_it_takes_every_crop_where_the_verdict_may_change(first, then):
-    late = [t for t in crops_of(lambda t: first if t < 1 else then, thrift=2)[0] if t > 2]
+NEAR = [(0.1, 0.49), (0.6, 0.6), (0.6, 0.79)]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "thrift"),
+    [(*each, thrift) for each in NEAR for thrift in (1, 2)]
+    + [(0.1, 0.28, 1), (0.95, 0.79, 1), (0.1, 0.39, 2), (0.95, 0.7, 2)],
+)
+def test_every_crop_is_taken_where_the_verdict_may_change(first, then, thrift):
+    late = [t for t in crops_of(lambda t: first if t < 1 else then, thrift)[0] if t > 2]
     assert np.diff(late) == pytest.approx(0.125, abs=0.04)
 
 
 def test_a_crop_is_only_left_out_where_the_last_one_was_taken():
-    assert crops_of(lambda t: 0.1, thrift=2, fps=4)[0] == crops_of(lambda t: 0.1, fps=4)[0]
+    assert crops_of(lambda t: 0.1, fps=4)[0] == crops_of(lambda t: 0.45, fps=4)[0]
     seen_again = lambda frame: [face(1, seen=not 2 < frame.time < 2.3)]  # noqa: E731
-    detector, _, _, _ = run(seen_again, thrift=2)
+    detector, _, _, _ = run(seen_again)
     assert detector.crops == pytest.approx(0.9 * 8 + (3.1 - 0.3) * 4, abs=2)
 
 
@@ -212,12 +223,11 @@ class Mixing(CountingDetector):
 
 
 @pytest.mark.parametrize("swap", [3.0, 3.06, 3.13, 3.2])
-def test_an_alert_comes_as_soon_on_a_full_machine(swap):
+def test_an_alert_comes_as_soon_as_with_every_crop(swap):
     opened = []
-    for thrift in (1, 2):
+    for thorough in (True, False):
         detector, judge = Mixing(), Judge(Policy(LIMITS), "cam", "net 1", "x")
-        analysis = Analysis(detector, Scripted([face(1)]), judge, Meter())
-        analysis.thrift = thrift
+        analysis = Analysis(detector, Scripted([face(1)]), judge, Meter(), thorough=thorough)
         for i in range(200):
             detector.swapped = i / 30 >= swap
             if analysis.step(Frame(SHARP, i / 30, 0.0, i)).alerts:
@@ -305,7 +315,7 @@ def test_at_the_governors_least_rate_an_alert_still_opens_within_two_seconds():
 
 
 def test_windows_hold_two_seconds_and_no_more():
-    detector, _, _, _ = run([face(1)], seconds=10)
+    detector, _, _, _ = run([face(1)], seconds=10, answer=lambda t: 0.45)
     assert max(shape[1] for shape in detector.windows) in (16, 17)
 
 
@@ -325,6 +335,14 @@ def test_a_face_that_is_seen_poorly_for_long_gets_no_verdict():
     assert results[-1].tracks[0].score.reason == "seen poorly"
     assert not any(r.alerts for r in results)
     assert run([face(1, size=50)], answer=lambda t: 0.95)[2][-1].state is State.ALERT  # weighs 0.25
+
+
+@pytest.mark.parametrize(("size", "least", "most"), [(46, 64, 65), (54, 64, 65), (65, 42, 48), (80, 32, 37)])
+def test_the_better_a_face_is_seen_the_more_crops_are_left_out(size, least, most):
+    detector, _, results, _ = run([face(1, size=size)], seconds=8, answer=lambda t: 0.95)
+    assert least <= detector.crops <= most
+    first = next(i for i, result in enumerate(results) if result.state is State.ALERT)
+    assert all(result.state is State.ALERT for result in results[first:])
 
 
 def test_a_face_that_went_before_it_was_judged_does_not_speak_for_the_stream():

@@ -121,6 +121,12 @@ def test_alignment_recovers_a_similarity(angle: float, scale: float, x: float, y
     assert np.allclose(from_five(five_of(moved), points), moved, atol=0.05)
 
 
+def test_points_in_one_place_are_aligned_to_the_centre_and_do_not_fail() -> None:
+    target = draw_face(6).points
+    matrix = align(np.full_like(target, 7), target)
+    assert np.allclose(move(target, matrix), target.mean(0), atol=1e-3)
+
+
 def test_the_nearest_donor_is_the_one_of_the_same_pose() -> None:
     points = draw_face(6).points
     turned = points.copy()

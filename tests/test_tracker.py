@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stream.appearance import SHAPE, align, blend, describe, is_cut, likeness, scene_of
+from stream.appearance import SHAPE, blend, describe, is_cut, likeness, scene_of
 from stream.association import THERE, assign, closest
 from stream.key_frames import Intervals
 from stream.looker import settled
@@ -513,14 +513,6 @@ def test_looks_say_nothing_where_there_is_no_contrast():
     assert not flat.any()
     assert likeness(flat, flat) == 1
     assert not blend(flat, flat, 0.5).any()
-
-
-def test_alignment_is_exact_for_a_similarity():
-    angle, scale = 0.4, 2.5
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    points = (SHAPE @ turn.T + [30, -7]).astype(np.float32)
-    matrix = align(points, SHAPE)
-    np.testing.assert_allclose(points @ matrix[:, :2].T + matrix[:, 2], SHAPE, atol=1e-5)
 
 
 def test_cuts_are_told_from_motion():

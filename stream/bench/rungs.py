@@ -47,6 +47,7 @@ class Rung:
     paced: bool = True  # crops at the card's rate, not of every frame
     int8: bool = True
     joined: bool = True  # a frame's crops in one run
+    thorough: bool = True  # each of those crops, however settled the verdict
 
 
 RUNGS = (
@@ -55,6 +56,7 @@ RUNGS = (
     Rung("pacing", "8 crops a second of each face, not 30", int8=False, joined=False),
     Rung("int8", "the encoder's weights and activations in int8", joined=False),
     Rung("batching", "a frame's crops in one run"),
+    Rung("doubt", "every other crop while the verdict is settled", thorough=False),
 )
 
 
@@ -159,7 +161,8 @@ def stair(networks: Networks, rung: Rung, spent: Spent) -> Callable[[Frame], int
     rate = networks.detector.card.window.rate if rung.paced else float(FPS)
     detector = Changed(networks.detector, rate=rate, joined=rung.joined)
     judge = Judge(Policy(detector.card.thresholds), "bench", networks.label, "bench")
-    analysis = Analysis(detector, Tracker(networks.faces), judge, CpuMeter(spent))
+    meter = CpuMeter(spent)
+    analysis = Analysis(detector, Tracker(networks.faces), judge, meter, thorough=rung.thorough)
     return lambda frame: len(analysis.step(frame).tracks)
 
 
