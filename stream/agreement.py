@@ -1,9 +1,10 @@
 """Shows that the fast path says what the slow path says: `python -m stream.agreement FILE_OR_FOLDER…`.
 
 The fast path is the product's own stair: detection on key frames, ONet between, 8 crops a second of each
-face, a frame's crops in one run, the second eye on some of them. The slow path leaves nothing out: every
-frame is looked over by the whole of MTCNN, and every frame's faces are encoded, each crop alone and with both
-eyes. Head, judge and thresholds are the same. A second's state is the one that stood longest in it.
+face (4 of one that is seen well and far from any change), a frame's crops in one run, the second eye on some
+of them. The slow path leaves nothing out: every frame is looked over by the whole of MTCNN, and every frame's
+faces are encoded, each crop alone and with both eyes. Head, judge and thresholds are the same. A second's
+state is the one that stood longest in it.
 
 Who seeks new faces on every frame also finds more that are none, which stand as UNCERTAIN beside the real one
 until they are forgotten; and the head was trained at 8 crops a second. `--slow paced` takes new faces and
