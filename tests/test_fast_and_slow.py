@@ -3,12 +3,14 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from export.card import Thresholds
 from stream import agreement
@@ -16,7 +18,7 @@ from stream.agreement import by_second, compare
 from stream.judge import Judge, Policy
 from stream.networks import Networks, open_networks
 from stream.sensitivity import NUDGES, Nudged, differences, moved
-from stream.slow_path import EveryCrop, EveryFrame, Late
+from stream.slow_path import EveryCrop, EveryFrame, Late, fast, slow
 from stream.sources import demo
 from stream.values import Frame, Result, Score, State, Track, TrackView
 
@@ -42,6 +44,36 @@ def test_the_demo_gets_the_same_verdicts_both_ways(
     assert clip["same_seconds"] / clip["seconds"] >= agreement.WANTED
     assert len(clip["fast_alerts"]) == len(clip["slow_alerts"]) == 1
     assert clip["fast_alerts"] == pytest.approx(clip["slow_alerts"], abs=0.6)
+
+
+class Counting:
+    """The detector, and how many crops it was given."""
+
+    def __init__(self, networks: Networks) -> None:
+        self._detector, self.card, self.crops = networks.detector, networks.detector.card, 0
+
+    def encode(
+        self, crops: NDArray[np.uint8], closely: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        self.crops += len(crops)
+        return self._detector.encode(crops, closely)
+
+    def score(self, features: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._detector.score(features, weights)
+
+
+def test_the_slow_path_takes_the_crops_that_the_fast_one_leaves_out(networks: Networks) -> None:
+    """The demo's face is CLEAR and far from any change for its first eight seconds."""
+    counts = [Counting(networks), Counting(networks)]
+    stairs = [
+        fast(replace(networks, detector=counts[0]))(),
+        slow(replace(networks, detector=counts[1]), every=False)(),
+    ]
+    for frame in agreement.frames_of("demo", 6):
+        for stair in stairs:
+            stair.step(frame)
+    assert counts[1].crops >= 8 * 5
+    assert counts[0].crops <= 0.7 * counts[1].crops
 
 
 class Says:

@@ -56,7 +56,7 @@ RUNGS = (
     Rung("pacing", "8 crops a second of each face, not 30", int8=False, joined=False),
     Rung("int8", "the encoder's weights and activations in int8", joined=False),
     Rung("batching", "a frame's crops in one run"),
-    Rung("doubt", "every other crop while the verdict is settled", thorough=False),
+    Rung("doubt", "every other crop while the verdict is far from any change", thorough=False),
 )
 
 
