@@ -230,17 +230,70 @@ def test_the_rungs_multiply_to_the_whole_gain() -> None:
     costs = {"torch": 400.0, "mtcnn": 330.0, "onnxruntime": 150.0, "tracking": 140.0, "pacing": 45.0}
     costs |= {"int8": 18.0, "batching": 17.9}
     runs = [{"name": name, "cpu_ms": ms, "adds": name, "frames": 9} for name, ms in costs.items()]
-    found = rivals.ladder(runs, {"model": "ours 1", "cpu_ms": 10.0, "frames": 9}, "cpu_ms")
+    found = rivals.ladder([*runs, {"model": "ours 1", "cpu_ms": 10.0, "frames": 9}], "cpu_ms")
     assert found["speedup_vs_torch_pipeline"] == pytest.approx(400 / 17.9)
     assert np.prod([rung["times"] for rung in found["ladder"]]) == pytest.approx(400 / 17.9)
     assert found["ladder"][-1]["times_since_a"] == pytest.approx(400 / 17.9)
     assert found["speedup_vs_naive_onnx"] == pytest.approx(150 / 17.9)
     assert found["default_model_speedup_vs_torch_pipeline"] == pytest.approx(40)
     assert found["gave_nothing"] == ["batching"]
-    told = report.ladder_table(found)
+    told = report.ladder_table({**found, "rounds": [21.0, 24.04]})
+    assert "in each round: 21.0, 24.0" in told
     assert "1.21 × 2.20 × 1.07 × 3.11 × 2.50 × 1.01 = 22.3" in told
     assert "gave nothing here (under 1.05 times): batching" in told
     assert "ours 1" in told
+
+
+def test_rounds_are_added_up() -> None:
+    """A round in which the host was slow weighs by the frames that it managed."""
+    fast = {
+        "name": "int8",
+        "frames": 30,
+        "faces": 60,
+        "cpu_s": 0.3,
+        "wall_s": 0.6,
+        "cpu_ms": 10.0,
+        "wall_ms": 20.0,
+    }
+    slow = {
+        "name": "int8",
+        "frames": 10,
+        "faces": 20,
+        "cpu_s": 0.3,
+        "wall_s": 0.3,
+        "cpu_ms": 30.0,
+        "wall_ms": 30.0,
+    }
+    both = rivals.together(
+        [{**fast, "stages": {"encode": 8.0}}, {**slow, "stages": {"encode": 20.0, "head": 4.0}}]
+    )
+    assert (both["frames"], both["faces"], both["cpu_s"], both["wall_s"]) == (40, 80, 0.6, pytest.approx(0.9))
+    assert both["cpu_ms"] == pytest.approx(1000 * both["cpu_s"] / both["frames"])
+    assert both["wall_ms"] == pytest.approx(1000 * both["wall_s"] / both["frames"])
+    assert both["stages"] == {"encode": 11.0, "head": 1.0}
+    assert both["name"] == "int8"
+
+
+def test_rungs_are_climbed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Round by round, so that no rung has the good minutes of a shared host for itself."""
+    asked: list[str] = []
+
+    def ask(module: str, words: list[str], limit: float) -> dict[str, object]:
+        if module == "stream.bench.weights":
+            return {}
+        asked.append(words[1] if module == "stream.bench.rungs" else words[2])
+        ms = 1000.0 / len(asked)
+        return {"frames": 1, "faces": 2, "cpu_s": ms / 1000, "wall_s": 1.0, "cpu_ms": ms, "wall_ms": 1000.0,
+                "stages": {}, "model": "ours"}  # fmt: skip
+
+    monkeypatch.setattr(rivals, "ask", ask)
+    monkeypatch.setattr(rivals, "make_clip", lambda *_: None)
+    found = rivals.compare(6.0, weights=None, model="detector", provider="cpu", threads=1, min_face=60)
+    a_round = ["torch", "mtcnn", "onnxruntime", "tracking", "pacing", "int8", "batching", "doubt"]
+    assert asked == a_round * rivals.ROUNDS
+    assert found["rounds"] == pytest.approx([7 / 1, 15 / 9, 23 / 17])
+    ours = sum(1 / number for number in (7, 15, 23))
+    assert found[rivals.WHOLE] == pytest.approx(sum(1 / number for number in (1, 9, 17)) / ours)
 
 
 @pytest.mark.parametrize("rung", rungs.RUNGS, ids=lambda rung: rung.name)

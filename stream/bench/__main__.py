@@ -205,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         help="compare with other pipelines (default: with --streams)",
     )
     add("--rival-weights", type=Path, metavar="FILE", help="InceptionResnetV1 in the common layout")
-    add("--rival-seconds", type=float, default=20, help="of each pipeline (%(default)g)")
+    add("--rival-seconds", type=float, default=20, help="of each pipeline, in all rounds (%(default)g)")
     add("--model", default="detector", help="ours (%(default)s)")
     add("--provider", choices=PROVIDERS, default="auto")
     add("--threads", type=int, default=1, help="of each network (%(default)s)")

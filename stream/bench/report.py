@@ -50,6 +50,8 @@ def ladder_table(found: dict[str, Any]) -> str:
         lines.append(_row(rung["name"], adds, f"{rung['ms']:.2f}", f"{rung['fps']:.1f}", *factors))
     product = " × ".join(f"{rung['times']:.2f}" for rung in found["ladder"][1:])
     lines += ["", f"{product} = {found['speedup_vs_torch_pipeline']:.1f}, by {found['compared']}"]
+    rounds = ", ".join(f"{each:.1f}" for each in found["rounds"])
+    lines.append(f"in each round: {rounds}")
     if found["gave_nothing"]:
         lines.append(f"gave nothing here (under {NOTHING:g} times): {', '.join(found['gave_nothing'])}")
     return "\n".join(lines)
