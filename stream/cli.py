@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_history(
         commands.add_parser("history", help="list, export or forget checks and alerts that were kept")
     )
-    _add_enrol(commands.add_parser("enrol", help="make a person known, for `watch --expect NAME`"))
+    _add_enrol(commands.add_parser("enrol", help="make a person known, for `--expect`"))
     _add_users(commands.add_parser("users", help="who may log in"))
     commands.add_parser("models", help="list the detectors that are installed, with their figures")
     doctor = commands.add_parser("doctor", help="say what this machine can do and what is missing")

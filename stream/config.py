@@ -273,7 +273,7 @@ def _value(where: str, key: str, raw: Any, options: Mapping[str, Option]) -> Any
             words = raw if isinstance(raw, list) else [raw]
             if not all(isinstance(word, str) for word in words):
                 raise ValueError("a list of texts")
-            return tuple(words)
+            return tuple(option.parse(word) for word in words)
         if isinstance(raw, bool) or not isinstance(raw, str | int | float):
             raise ValueError("a text or a number")
         value = option.parse(str(raw))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from stream.errors import OutputError
-from stream.values import Health, Likeness, Quality, Result, State
+from stream.identity.teller import likeness_json
+from stream.values import Health, Quality, Result, State
 
 log = logging.getLogger(__name__)
 
@@ -161,17 +162,6 @@ def _face(quality: Quality | None) -> dict[str, float | None]:
     return {name: round(value, 1) for name, value in values.items()}
 
 
-def _identity(likeness: Likeness | None) -> dict[str, str | float | None]:
-    if likeness is None:
-        return {"person": None, "likeness": None, "answer": None, "drift": None}
-    return {
-        "person": likeness.name or None,
-        "likeness": None if likeness.probability is None else round(likeness.probability, 5),
-        "answer": likeness.answer.value if likeness.name else None,
-        "drift": round(likeness.drift, 4),
-    }
-
-
 class ScoreLog:
     """Every new score as a JSON line, schema 1; `see` makes it."""
 
@@ -204,7 +194,7 @@ class ScoreLog:
                 "reason": score.reason,
                 "state": view.state.value,
                 **_face(view.quality),
-                **_identity(view.likeness),
+                **likeness_json(view.likeness),
             }
             self._writer.write(json.dumps(line) + "\n")
 

@@ -15,8 +15,7 @@ from stream.config import Settings
 from stream.errors import ConfigError, FacewitnessError
 from stream.governed import Governed
 from stream.governor import Effort, Load
-from stream.identity.gallery import Gallery
-from stream.identity.match import Person
+from stream.identity.gallery import expected
 from stream.identity.teller import Teller
 from stream.judge import Judge, Policy
 from stream.late_search import late_search
@@ -112,10 +111,11 @@ class WatchedStream:
             judge = Judge(policy, self.label, networks.label, prefix)
             aside = networks.aside if self.live else None
             tracker = Tracker(networks.looker, late=late_search(networks.looker, aside, self.meter))
-            expected = self._expected()
-            if expected is not None:
+            person = None
+            if settings.expect is not None:
+                person = expected(settings.expect, networks, settings.enrolled, settings.enrolment_key)
                 seeing.append(Teller())
-            analysis = Analysis(networks.detector, tracker, judge, self.meter, expected, aside)
+            analysis = Analysis(networks.detector, tracker, judge, self.meter, person, aside)
             self.pump = Pump(analysis, _All(outlets), views, seeing, self.meter, health)
             self._governed = Governed(self.name, self.pump, tracker, analysis)
             self._open = stack.pop_all()
@@ -225,16 +225,6 @@ class WatchedStream:
         except Exception as error:
             self.error = error
             log.exception("%s: an error in this program ended the stream", self.name)
-
-    def _expected(self) -> Person | None:
-        """Who should be on screen. Raises ConfigError, OutputError."""
-        if self.settings.expect is None:
-            return None
-        if self.networks.detector.card.likeness is None:
-            raise ConfigError(f"--expect: {self.networks.label} knows no faces (python -m export.identity)")
-        file, key = self.settings.enrolled, self.settings.enrolment_key
-        gallery = Gallery(Path(file) if file else None, Path(key) if key else None)
-        return gallery.find(self.settings.expect, self.networks.label)
 
     def _score_log(self, stack: contextlib.ExitStack, again: bool) -> list[Observer]:
         if not self.settings.scores:

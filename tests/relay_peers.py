@@ -246,12 +246,13 @@ class Relay:
         self.ice = more.get("ice", IceServers())
         self.bounds = more.get("bounds", Bounds(rate=1000, burst=1000))
         self.origins = more.get("origins", ())
+        self.expected = more.get("expected", {})
         self.url = ""
 
     async def __aenter__(self) -> Relay:
         self.hub = Hub()
         self.dispatcher = Dispatcher([*self.sinks, HubSink(self.hub)])
-        analysis = Analysis(self.networks, self.dispatcher, 10.0)
+        analysis = Analysis(self.networks, self.dispatcher, 10.0, expected=self.expected)
         self.registry = Registry(self.hub, Limits(self.bounds), self.ice, analysis, self.view)
         access = Access(self.tokens, open_to_all=not self.tokens)
         app = make_app(self.registry, access, ("127.0.0.1", "localhost"), self.origins)

@@ -8,11 +8,14 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from stream.identity.command import embedding_of
+from stream.identity.match import Person
 from stream.networks import Networks, open_networks
 from stream.relay.output import Kind
 from stream.relay.registry import TAKEN_OVER
@@ -22,6 +25,7 @@ from tests import clips
 from tests.relay_peers import Picture, Publisher, Relay, Viewer, closing, poll
 
 NAME = "front"
+ASSETS = Path(demo.__file__).parent.parent / "assets"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,44 @@ def test_a_swapped_face_raises_an_alert_everywhere(networks, tmp_path):
                 assert "ALERT" in states
                 assert (await relay.get("/api/streams"))["streams"][0]["state"] == "ALERT"
         assert '"closed"' in (tmp_path / "alerts.jsonl").read_text()
+
+    asyncio.run(scenario())
+
+
+def test_each_stream_says_whether_its_own_person_is_there(networks, real):
+    """Grace Hopper is in all streams, and expected in one."""
+
+    async def scenario():
+        eileen, grace = (
+            Person(name, embedding_of(ASSETS / picture, networks))
+            for name, picture in (("eileen", "eileen_collins.jpg"), ("grace", "grace_hopper.jpg"))
+        )
+        async with Relay(networks, expected={"hers": grace, "anothers": eileen}) as relay:
+            publishers = [
+                await relay.publish(name, forth_and_back(real)) for name in ("hers", "anothers", "open")
+            ]
+            async with closing(*publishers):
+
+                def told() -> dict[str, dict]:
+                    return {row["name"]: track for row in relay.registry.rows() for track in row["tracks"]}
+
+                def all_told() -> bool:
+                    tracks = told()
+                    return len(tracks) == 3 and all(
+                        tracks[name]["likeness"] is not None for name in ("hers", "anothers")
+                    )
+
+                assert await poll(all_told, 60), told()
+                assert await poll(lambda: told()["hers"]["answer"] == "yes", 30), told()
+                hers, anothers, open_to_all = (told()[name] for name in ("hers", "anothers", "open"))
+                assert (hers["person"], anothers["person"], open_to_all["person"]) == (
+                    "grace",
+                    "eileen",
+                    None,
+                )
+                assert hers["likeness"] > 0.5 > anothers["likeness"]
+                assert anothers["answer"] != "yes"
+                assert open_to_all["likeness"] is open_to_all["answer"] is None
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import threading
 import time
+from dataclasses import replace
 
 import aiohttp
 import numpy as np
@@ -15,7 +16,20 @@ from stream.relay import events
 from stream.relay.events import QUEUE, Hub, alert_message, scores_message, stream_message
 from stream.relay.messages import STREAMS, Thinner
 from stream.sinks import to_json
-from stream.values import Alert, Frame, Health, Phase, Quality, Result, Score, State, Track, TrackView
+from stream.values import (
+    Alert,
+    Answer,
+    Frame,
+    Health,
+    Likeness,
+    Phase,
+    Quality,
+    Result,
+    Score,
+    State,
+    Track,
+    TrackView,
+)
 
 HEALTH = Health("webrtc", "CPU", True, 24.97, 0.0437, 100, 3)
 
@@ -47,9 +61,21 @@ def test_a_scores_message_says_what_the_contract_says():
         "schema": 1, "type": "scores", "stream": "studio",
         "time": 12.346, "state": "CLEAR", "fps": 25.0, "age": 0.044,
         "tracks": [
-            {"id": 1, "state": "CLEAR", "score": 0.0312, "reason": "blurred", "box": [0.1, 0.1, 0.4, 0.4]}
+            {"id": 1, "state": "CLEAR", "score": 0.0312, "reason": "blurred", "box": [0.1, 0.1, 0.4, 0.4],
+             "person": None, "likeness": None, "answer": None, "drift": None}
         ],
     }  # fmt: skip
+
+
+def test_who_is_expected_stands_in_the_message():
+    told = Likeness("anna", Answer.NO, 0.0123456, 0.34567, True)
+    (track,) = scores_message("studio", result(replace(view(), likeness=told)), HEALTH)["tracks"]
+    assert [track[key] for key in ("person", "likeness", "answer", "drift")] == [
+        "anna",
+        0.01235,
+        "no",
+        0.3457,
+    ]
 
 
 def test_boxes_stay_in_the_picture_and_what_json_cannot_say_is_null():

@@ -284,6 +284,10 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path, capsys):
         (["--push", "gopher://x"], "push"),
         (["--alert", "pigeon:home"], "pigeon"),
         (["--config", str(tmp_path / "none.toml")], "No such file"),
+        (
+            ["--expect", "desk=nobody", "--enrolled", str(tmp_path / "people.json")],
+            "nobody is enrolled as nobody",
+        ),
     ]
     for words, says in cases:
         assert main(["relay", "--provider", "cpu", *words]) in (2, 33), words
@@ -297,6 +301,14 @@ def test_flags_win_over_the_file(tmp_path):
     file.write_text('port = 9000\nice-server = ["stun:a.example"]\nmax-viewers = 3\n')
     settings = relay_settings({"port": 9001}, str(file))
     assert settings == RelaySettings(port=9001, ice_server=("stun:a.example",), max_viewers=3)
+    file.write_text('expect = ["desk=anna", "call.ben=Ben Tall"]\n')
+    assert relay_settings({}, str(file)).expect == (("desk", "anna"), ("call.ben", "Ben Tall"))
+    assert relay_settings({"expect": (("desk", "x=y"),)}, None).expect == (("desk", "x=y"),)
+    with pytest.raises(ConfigError, match="two people are expected in desk"):
+        relay_settings({"expect": (("desk", "anna"), ("desk", "ben"))}, None)
+    file.write_text('expect = "anna"\n')
+    with pytest.raises(ConfigError, match="STREAM=NAME"):
+        relay_settings({}, str(file))
     file.write_text("source = 'demo'\n")
     with pytest.raises(ConfigError, match="unknown key 'source'"):
         relay_settings({}, str(file))

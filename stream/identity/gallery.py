@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream.errors import ConfigError, OutputError
 from stream.identity.match import Person
+from stream.networks import Networks
 from stream.sinks import state_dir
 
 SCHEMA = 1
@@ -36,6 +37,19 @@ class Enrolled:
 def default_file() -> Path:
     """Where the people lie if nothing is said."""
     return state_dir() / "enrolled.json"
+
+
+def expected(name: str, networks: Networks, enrolled: str | None, key: str | None) -> Person:
+    """Who `--expect` names, as the detector knows faces. enrolled, key: the files; None as for Gallery.
+
+    Raises ConfigError where the detector knows no faces or the file not this person, OutputError for a file
+    that cannot be read.
+    """
+    if networks.detector.card.likeness is None:
+        raise ConfigError(f"--expect: {networks.label} knows no faces (python -m export.identity)")
+    return Gallery(Path(enrolled) if enrolled else None, Path(key) if key else None).find(
+        name, networks.label
+    )
 
 
 class Gallery:

@@ -1,8 +1,8 @@
-"""Says in the log when a face stops, or begins, to look like the person who is expected."""
+"""Tells whether a face looks like the person who is expected: in the log when that turns, and as JSON."""
 
 import logging
 
-from stream.values import Answer, Health, Result
+from stream.values import Answer, Health, Likeness, Result
 
 log = logging.getLogger(__name__)
 WORDS = {
@@ -10,6 +10,18 @@ WORDS = {
     Answer.NO: "looks like {}: no",
     Answer.UNSURE: "looks like {}: cannot tell",
 }
+
+
+def likeness_json(likeness: Likeness | None) -> dict[str, str | float | None]:
+    """As a track's scores and messages have it; all null while nothing is known."""
+    if likeness is None:
+        return {"person": None, "likeness": None, "answer": None, "drift": None}
+    return {
+        "person": likeness.name or None,
+        "likeness": None if likeness.probability is None else round(likeness.probability, 5),
+        "answer": likeness.answer.value if likeness.name else None,
+        "drift": round(likeness.drift, 4),
+    }
 
 
 class Teller:

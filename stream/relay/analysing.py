@@ -7,6 +7,8 @@ from typing import Protocol
 
 from stream.analysis import Analysis
 from stream.backoff import Backoff
+from stream.identity.match import Person
+from stream.identity.teller import Teller
 from stream.judge import Judge, Policy
 from stream.late_search import late_search
 from stream.meter import Meter
@@ -39,11 +41,17 @@ class Analyst:
     """Analyses a stream's newest frame again and again, until it ends; begins anew after an error."""
 
     def __init__(
-        self, watched: Watched, feed: Feed, networks: Networks, dispatcher: Dispatcher, cooldown: float
+        self,
+        watched: Watched,
+        feed: Feed,
+        networks: Networks,
+        dispatcher: Dispatcher,
+        cooldown: float,
+        expected: Person | None = None,
     ) -> None:
-        """cooldown: s, of alerts."""
+        """cooldown: s, of alerts. expected: who should be on screen."""
         self._watched, self._feed, self._networks = watched, feed, networks
-        self._dispatcher, self._cooldown = dispatcher, cooldown
+        self._dispatcher, self._cooldown, self._expected = dispatcher, cooldown, expected
         self._ending = threading.Event()
         self._pump: Pump | None = None
         self.thread = threading.Thread(target=self._run, name=f"analysis of {watched.name}", daemon=True)
@@ -76,6 +84,6 @@ class Analyst:
         judge = Judge(Policy(card.thresholds, cooldown=self._cooldown), self._watched.name, label, prefix)
         meter = Meter()
         tracker = Tracker(networks.faces, late=late_search(networks.faces, networks.aside, meter))
-        analysis = Analysis(networks.detector, tracker, judge, meter, aside=networks.aside)
-        health = self._watched.health()
-        return Pump(analysis, self._dispatcher, [], [self._watched], meter, health)
+        analysis = Analysis(networks.detector, tracker, judge, meter, self._expected, networks.aside)
+        observers: list[Observer] = [self._watched, Teller()] if self._expected else [self._watched]
+        return Pump(analysis, self._dispatcher, [], observers, meter, self._watched.health())

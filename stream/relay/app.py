@@ -23,12 +23,13 @@ from stream.relay.limits import Full
 from stream.relay.registry import Registry
 from stream.relay.requests import ACCESS, LOGIN, REGISTRY, NotKnownError, RequestError, need
 from stream.relay.sdp import Refused
+from stream.relay.settings import STREAM
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-NAME = "{name:[A-Za-z0-9._-]{1,64}}"
+NAME = f"{{name:{STREAM}}}"
 PAGE = Path(str(files("stream.relay") / "page"))
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",

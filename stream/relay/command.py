@@ -13,8 +13,10 @@ from pathlib import Path
 from stream import logs
 from stream.analysis import NO_MAPS
 from stream.errors import ConfigError
+from stream.identity.gallery import expected
+from stream.identity.match import Person
 from stream.memory import few_heaps
-from stream.networks import open_networks
+from stream.networks import Networks, open_networks
 from stream.panel.panel import Panel
 from stream.providers import choose
 from stream.relay.access import Access, Role
@@ -57,11 +59,14 @@ def relay(settings: RelaySettings) -> int:
     networks = open_networks(settings.model, providers, settings.threads, settings.min_face)
     if settings.explain and mapper_of(networks.detector) is None:
         raise ConfigError(NO_MAPS.format(networks.label))
+    people = _people(settings, networks)
     hub = Hub()
     panel = Panel.open(settings, providers)
     sinks = [open_sink(spec, _sink_options(settings)) for spec in settings.sinks]
     with contextlib.closing(Dispatcher([*sinks, HubSink(hub)])) as dispatcher:
-        analysis = Analysis(networks, dispatcher, settings.cooldown, settings.analysis_rate, settings.explain)
+        analysis = Analysis(
+            networks, dispatcher, settings.cooldown, settings.analysis_rate, settings.explain, people
+        )
         bounds = Bounds(publishers=settings.max_streams, viewers=settings.max_viewers)
         registry = Registry(hub, Limits(bounds), ice, analysis, _pusher(settings.push))
         gc.freeze()  # what stays for ever need not be gone through each time a stream ends
@@ -124,6 +129,12 @@ def tls_of(host: str, cert: str | None, key: str | None, plain_http: bool) -> ss
         why = error.strerror or error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(f"--cert {cert}, --key {key}: {why or 'cannot be used'}") from None
     return context
+
+
+def _people(settings: RelaySettings, networks: Networks) -> dict[str, Person]:
+    """Who is expected in which stream. Raises ConfigError, OutputError."""
+    files = settings.enrolled, settings.enrolment_key
+    return {stream: expected(name, networks, *files) for stream, name in settings.expect}
 
 
 def _ice(settings: RelaySettings) -> IceServers:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from stream.identity.teller import likeness_json
 from stream.sinks import to_json
 from stream.values import Alert, Health, Result, TrackView
 
@@ -32,7 +33,10 @@ def scores_message(name: str, result: Result, health: Health) -> Message:
 
 
 def track_json(view: TrackView, width: int, height: int) -> Message:
-    """One face as messages and the list of streams show it. width, height: px of the picture."""
+    """One face as messages and the list of streams show it. width, height: px of the picture.
+
+    person, likeness (a probability), answer: of who is expected. drift: 1 - cosine to the track's beginning.
+    """
     x1, y1, x2, y2 = (float(value) for value in view.track.box)
     left, right = (_share(x, width) for x in (x1, x2))
     top, bottom = (_share(y, height) for y in (y1, y2))
@@ -44,6 +48,7 @@ def track_json(view: TrackView, width: int, height: int) -> Message:
         "score": None if score is None else _number(score.value, 4),
         "reason": reason or (view.quality.reason if view.quality is not None else ""),
         "box": [left, top, max(round(right - left, 4), 0.0), max(round(bottom - top, 4), 0.0)],
+        **likeness_json(view.likeness),
     }
 
 

@@ -7,10 +7,11 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from stream.identity.match import Person
 from stream.memory import give_back
 from stream.networks import Networks
 from stream.relay.access import Role
@@ -55,6 +56,7 @@ class Analysis:
     cooldown: float  # s
     rate: float | None = None  # frames a second at most
     explain: bool = False  # heat is shown
+    expected: Mapping[str, Person] = field(default_factory=dict)  # who should be in a stream, by its name
 
 
 class Registry:
@@ -100,7 +102,8 @@ class Registry:
             return
         given = self._analysis
         feed = Feed(channel.frames, given.rate)
-        analyst = Analyst(channel, feed, given.networks, given.dispatcher, given.cooldown)
+        person = given.expected.get(channel.name)
+        analyst = Analyst(channel, feed, given.networks, given.dispatcher, given.cooldown, person)
         channel.on_end.append(analyst.close)
         channel.add_thread(analyst.thread)
         if self._view is not None:

@@ -1,6 +1,7 @@
 """Settings of `facewitness relay`: the table of its options, and what in it cannot be."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +9,15 @@ from stream.config import OPTIONS, Option, merged, number
 from stream.errors import ConfigError
 from stream.relay.access import Access, Role, read_tokens
 
+STREAM = "[A-Za-z0-9._-]{1,64}"  # what a stream may be called, as a regular expression
 _SHARED = (
     "model",
     "provider",
     "threads",
     "min_face",
     "explain",
+    "enrolled",
+    "enrolment_key",
     "no_check",
     "history",
     "login",
@@ -47,6 +51,9 @@ class RelaySettings:
     max_viewers: int = 64
     analysis_rate: float | None = None  # frames a second
     explain: bool = False
+    expect: tuple[tuple[str, str], ...] = ()  # streams, and the enrolled person who should be in each
+    enrolled: str | None = None  # file; None: the user's own
+    enrolment_key: str | None = None  # file
     no_check: bool = False
     history: str | None = None
     login: bool = False
@@ -68,6 +75,16 @@ class RelaySettings:
         return self.alert if self.history is None else (*self.alert, f"history:{self.history}".rstrip(":"))
 
 
+def _expectation(word: str) -> tuple[str, str]:
+    stream, _, person = word.partition("=")
+    if not (re.fullmatch(STREAM, stream) and person):
+        raise ValueError("STREAM=NAME, such as desk=anna")
+    return stream, person
+
+
+_expectation.__name__ = "STREAM=NAME"
+
+
 RELAY_OPTIONS: dict[str, Option] = {
     "host": Option("address to listen on; beyond loopback tokens and TLS are demanded", metavar="ADDRESS"),
     "port": Option("port of HTTP or HTTPS; 0: any that is free", number(0, int)),
@@ -87,6 +104,12 @@ RELAY_OPTIONS: dict[str, Option] = {
     "max_streams": Option("streams that may be published at once", number(1, int)),
     "max_viewers": Option("viewers at once, of all streams together", number(1, int)),
     "analysis_rate": Option("analyse no more frames a second of each stream", number(0.1), metavar="FPS"),
+    "expect": Option(
+        "say whether each face of a stream looks like an enrolled person; repeatable",
+        _expectation,
+        many=True,
+        metavar="STREAM=NAME",
+    ),
     "push": Option("send each annotated picture on; {name} is the stream's name", metavar="URL"),
 } | {name: OPTIONS[name] for name in _SHARED}
 
@@ -98,6 +121,9 @@ def relay_settings(flags: dict[str, Any], config: str | None) -> RelaySettings:
         raise ConfigError(f"--port {settings.port}: 65535 at most")
     if (settings.cert is None) != (settings.key is None):
         raise ConfigError("--cert and --key go together")
+    streams = [stream for stream, _ in settings.expect]
+    if twice := next((stream for stream in streams if streams.count(stream) > 1), None):
+        raise ConfigError(f"--expect: two people are expected in {twice}")
     return settings
 
 
