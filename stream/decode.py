@@ -149,7 +149,8 @@ def pictures(
 ) -> Generator[Frame, None, None]:
     """Decode a container's video, frame by frame. tap: takes its packets, each before what it brings out.
 
-    wanted: asked before each picture is painted; those that nobody wants are yielded UNPAINTED.
+    wanted: asked before each picture is painted; those that nobody wants are yielded UNPAINTED, and where no
+    other picture leans on them, as H.264 tells, they are not even decoded: counted, but not yielded.
 
     Damaged frames are yielded with `corrupt` set, until the next key frame heals the stream.
     Raises NoVideoStream, NotVideo, TooSmall, and av.FFmpegError where reading (not decoding) fails.
@@ -174,6 +175,9 @@ def pictures(
         damage.packet(number, packet.is_keyframe, stamp, lost or packet.is_corrupt)
         if tapping is not None:
             tapping.packet(packet, stamp)
+        if packet.size and wanted is not None and numbers and numbers.disposable and not wanted(arrived):
+            progress.frames += 1
+            continue
         for frame in _decode(packet, number, arrived, damage, level):
             origin, came = frame.opaque if isinstance(frame.opaque, tuple) else (number, arrived)
             shown = _seconds(frame.pts if frame.pts is not None else frame.dts, frame.time_base)

@@ -1,7 +1,8 @@
-"""Notices pictures missing from an H.264 stream, which the decoder hides without a word.
+"""What the headers of an H.264 stream tell before it is decoded: missing pictures, and those nobody leans on.
 
-A server that is too slow for its reader drops whole pictures; the next ones then build on the wrong one.
-The slice header's frame_num counts reference pictures, so a leap in it tells (ITU-T H.264, 7.4.3).
+A server that is too slow for its reader drops whole pictures; the next ones then build on the wrong one, and
+the decoder hides it without a word. The slice header's frame_num counts reference pictures, so a leap in it
+tells (ITU-T H.264, 7.4.3). One whose nal_ref_idc is 0 is no reference (7.4.1): the others can do without it.
 """
 
 _VCL, _IDR, _SPS = 1, 5, 7  # nal_unit_type, table 7-1
@@ -61,17 +62,21 @@ class FrameNumbers:
         self._bits = 0  # length of frame_num; 0 = unknown, or gaps are allowed: nothing can be told
         self._planes = False  # separate colour planes put a number before frame_num
         self._last: int | None = None  # frame_num of the last reference picture
+        self._whole = False  # no picture is coded as two fields, which could differ in what leans on them
+        self.disposable = False  # whether no other picture leans on that of the last packet
         parameters = extradata[8 : 8 + int.from_bytes(extradata[6:8])] if self._prefix else b""
         for unit in [parameters] if parameters else _start_coded(extradata):
             self._parameter_set(unit)
 
     def leaps(self, packet: bytes) -> bool:
         """Whether reference pictures are missing before this packet (one picture)."""
+        self.disposable = False
         for unit in _sized(packet, self._prefix) if self._prefix else _start_coded(packet):
             kind = unit[0] & 31
             if kind == _SPS:
                 self._parameter_set(unit)
             elif kind in (_VCL, _IDR):
+                self.disposable = self._whole and not unit[0] >> 5 & 3  # nal_ref_idc
                 return self._slice(unit)
         return False
 
@@ -100,10 +105,10 @@ class FrameNumbers:
         try:
             self._read(_Bits(unit))
         except ValueError:
-            self._bits = 0
+            self._bits, self._whole = 0, False
 
     def _read(self, bits: _Bits) -> None:
-        """seq_parameter_set_data, 7.3.2.1.1, as far as gaps_in_frame_num_value_allowed_flag."""
+        """seq_parameter_set_data, 7.3.2.1.1, as far as frame_mbs_only_flag."""
         profile = bits.u(8)
         bits.u(16)
         bits.ue()
@@ -125,7 +130,9 @@ class FrameNumbers:
             for _ in range(bits.ue()):
                 bits.se()
         bits.ue()
-        self._bits = 0 if bits.u(1) else length
+        gaps = bits.u(1)
+        bits.ue(), bits.ue()  # width and height
+        self._bits, self._whole = 0 if gaps else length, bool(bits.u(1))
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

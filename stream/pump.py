@@ -24,6 +24,7 @@ from stream.work import Turns, Work
 log = logging.getLogger(__name__)
 
 CHANGES = 120  # lines a minute about changes of state; a crowd that comes and goes makes many
+STALE = 0.05  # s after which a frame that had to wait for its turn is left for the next one
 _POLL = 0.25  # s, how soon a stop is noticed while no frame comes
 _IDLE_DRAW = 0.5  # s between two pictures of a stream that delivers none
 
@@ -151,7 +152,6 @@ class Pump:
                 raise
             if frame is not None and self._spares(frame):
                 continue
-            self._want(reader)
             self._count(reader)
             if frame is not None:
                 self._live(frame, reader)
@@ -180,14 +180,31 @@ class Pump:
         return spared
 
     def _live(self, frame: Frame, reader: LiveFrames) -> None:
-        with self.work.at_work(), self.turns.turn() if self.turns else contextlib.nullcontext():
-            newer = None
-            with contextlib.suppress(SourceError):  # it is raised again when the next frame is asked for
-                newer = reader.newest(0) if self.turns else None
+        with self.work.at_work(), self._turn(reader):
+            newer = self._newer(frame, reader) if self.turns else None
+            self._want(reader)
             self._spared += newer is not None
             dropped = self._count(reader)
             frame = newer or frame
             self._one(frame, reader.frames, dropped, frame.captured)
+
+    def _turn(self, reader: LiveFrames) -> contextlib.AbstractContextManager[None]:
+        """A turn to work. Where frames are left out, those that come while others work are of no use."""
+        if self.turns is None:
+            return contextlib.nullcontext()
+        if self._pacer is None:
+            return self.turns.turn()
+        reader.want(math.inf)
+        return self.turns.turn(lambda: reader.want(-math.inf))
+
+    def _newer(self, frame: Frame, reader: LiveFrames) -> Frame | None:
+        """What came while this pump waited for its turn; where that was long, what is about to come."""
+        stale = self._pacer is not None and time.monotonic() - frame.captured > STALE
+        if stale:
+            reader.want(-math.inf)
+        with contextlib.suppress(SourceError):  # it is raised again when the next frame is asked for
+            return reader.newest(STALE if stale else 0)
+        return None
 
     def _count(self, reader: LiveFrames) -> int:
         """Note what came and what nobody will see; gives the latter."""

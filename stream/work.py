@@ -6,15 +6,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
 
 SWITCH = 0.001  # s after which a thread of Python lets another in; the default of 5 ms is felt in the picture
 BEHIND = 10  # steps of niceness
-_Holders = dict[threading.Event, float]  # who has a turn, and since when, s, monotonic
-
 LONGEST = 0.5  # s that a live pump waits for its turn; one whose analysis hangs must not stop the others
 PATIENCE = 1.0  # s that a file waits for room: it comes to its end even on a machine that is always full
 
@@ -63,6 +61,23 @@ class Work:
         return self.busy + (0.0 if begun is None else max(now - begun, 0.0))
 
 
+class _Ticket(threading.Event):
+    """One that waits for a turn; set once it has it."""
+
+    def __init__(self, soon: Callable[[], None] | None) -> None:
+        super().__init__()
+        self._soon = soon
+
+    def tell(self) -> None:
+        """It is the next one; said again, it does nothing."""
+        soon, self._soon = self._soon, None
+        if soon is not None:
+            soon()
+
+
+_Holders = dict[_Ticket, float]  # who has a turn, and since when, s, monotonic
+
+
 class Turns:
     """Lets so many pumps work at once, and those that are in no hurry only where there is room beside them.
 
@@ -80,14 +95,17 @@ class Turns:
         self._lock = threading.Lock()  # guards all below
         self._live: _Holders = {}  # the first to come first
         self._aside: _Holders = {}
-        self._waiting: deque[threading.Event] = deque()  # live ones
-        self._patient: deque[threading.Event] = deque()
+        self._waiting: deque[_Ticket] = deque()  # live ones
+        self._patient: deque[_Ticket] = deque()
         self.aside = 0.0  # s of processor time of those that could wait
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a place among the live ones, and keep it meanwhile."""
-        ticket = self._wait(self._waiting, self._live, self._longest)
+    def turn(self, soon: Callable[[], None] | None = None) -> Iterator[None]:
+        """Wait for a place among the live ones, and keep it meanwhile.
+
+        soon: called in any thread once one that has to wait is the next to get a place; must not block.
+        """
+        ticket = self._wait(self._waiting, self._live, self._longest, soon)
         try:
             yield
         finally:
@@ -108,9 +126,15 @@ class Turns:
                 self._aside.pop(ticket, None)
                 self._hand_on()
 
-    def _wait(self, queue: deque[threading.Event], holders: _Holders, seconds: float) -> threading.Event:
+    def _wait(
+        self,
+        queue: deque[_Ticket],
+        holders: _Holders,
+        seconds: float,
+        soon: Callable[[], None] | None = None,
+    ) -> _Ticket:
         """Stand in a queue until it is one's turn, or for so many s."""
-        ticket = threading.Event()
+        ticket = _Ticket(soon)
         with self._lock:
             queue.append(ticket)
             self._hand_on()
@@ -119,10 +143,11 @@ class Turns:
                 if not ticket.is_set():  # it may have come just now
                     queue.remove(ticket)
                     self._take_over(ticket, holders, seconds)
+                    self._hand_on()
         return ticket
 
     def _hand_on(self) -> None:
-        """Give what is free to those who wait, the live ones first."""
+        """Give what is free to those who wait, the live ones first; tell who is the next of these."""
         now = time.monotonic()
         while self._waiting and len(self._live) < self._most:
             ticket = self._waiting.popleft()
@@ -132,8 +157,10 @@ class Turns:
             ticket = self._patient.popleft()
             self._aside[ticket] = now
             ticket.set()
+        if self._waiting:
+            self._waiting[0].tell()
 
-    def _take_over(self, ticket: threading.Event, holders: _Holders, seconds: float) -> None:
+    def _take_over(self, ticket: _Ticket, holders: _Holders, seconds: float) -> None:
         """Take the place of one that has kept it all the time: it hangs, and must not cost others more."""
         now = time.monotonic()
         for oldest, since in list(holders.items())[:1]:

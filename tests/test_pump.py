@@ -1,5 +1,6 @@
 """The pump's pace: what a rate leaves out, what it counts, and that what it takes is fresh."""
 
+import math
 import threading
 import time
 
@@ -10,6 +11,7 @@ from stream.meter import Meter
 from stream.pump import Pump
 from stream.values import Frame, Health, Result, State
 from stream.work import Turns, Work
+from tests.servers import wait_for
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 HEALTH = Health("cam", "CPU", False, 0.0, None, 0, 0)
@@ -156,6 +158,50 @@ def test_what_was_overtaken_while_waiting_is_left_out_and_counted():
     ours.run_live(Script(40), None)
     assert steps.times == [(i + 1) / 30 for i in range(0, 40, 2)]
     assert meter.counts["dropped"] == seen.healths[-1].dropped == 20
+
+
+class Camera(Script):
+    """Its next frame comes when it is asked for; notes from when on frames are of use."""
+
+    def __init__(self, ages: list[float]) -> None:
+        """ages: s since its capture that each frame has when it is taken."""
+        super().__init__(len(ages))
+        self._ages, self.wants = ages, []
+
+    def want(self, moment: float) -> None:
+        self.wants.append(moment)
+
+    def newest(self, timeout: float) -> Frame | None:
+        if self.finished or timeout == 0:
+            return None
+        self.frames += 1
+        captured = time.monotonic() - self._ages[self.frames - 1]
+        return Frame(PICTURE, self.frames / 30, captured, self.frames - 1)
+
+
+def test_while_others_work_no_frame_is_of_use_where_some_are_left_out():
+    turns, steps, camera = Turns(1, longest=30), Steps(), Camera([0.2, 0.0])
+    ours, meter = pump(steps, Seen())
+    ours.turns, ours.rate = turns, 4.0
+    with turns.turn():
+        thread = threading.Thread(target=ours.run_live, args=(camera, None))
+        thread.start()
+        assert wait_for(lambda: len(turns._waiting) == 1, 10)
+        assert camera.wants[-2:] == [math.inf, -math.inf]  # the next to work: from now on
+    thread.join(10)
+    assert steps.times == [2 / 30]  # the first one was too old by then
+    assert meter.counts["dropped"] == 1
+    assert -math.inf < camera.wants[-2] < math.inf  # while it works: from when on the rate has room
+
+
+def test_a_fresh_frame_is_taken_as_it_is():
+    for rate, ages in ((4.0, [0.01]), (None, [0.2])):  # where none are left out an old one is the newest
+        steps, camera = Steps(), Camera(ages)
+        ours, meter = pump(steps, Seen())
+        ours.turns, ours.rate = Turns(1), rate
+        ours.run_live(camera, None)
+        assert steps.times == [1 / 30]
+        assert meter.counts["dropped"] == 0
 
 
 def test_a_turn_is_given_back_when_the_analysis_raises():

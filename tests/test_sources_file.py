@@ -5,6 +5,7 @@ import itertools
 import time
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import psutil
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream import errors
+from stream import decode, errors
 from stream.decode import duration, upright
 from stream.h264 import FrameNumbers
 from stream.sources import SourceOptions, file, find, scheme_of
@@ -301,6 +302,38 @@ def test_missing_pictures_are_damage(tmp_path: Path, suffix: str, options: dict[
     assert not any(f.corrupt for f in frames[:40])
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+@pytest.mark.parametrize(
+    ("b_frames", "more", "spared"),
+    [(0, {}, False), (3, {}, True), (3, {"x264-params": "interlaced=1"}, False)],
+)
+def test_what_nobody_wants_or_leans_on_is_not_decoded(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+    b_frames: int,
+    more: dict[str, str],
+    spared: bool,
+) -> None:
+    """Of B-frames, that is. What is wanted looks as if all had been decoded, and all are counted."""
+    path = tmp_path / f"clip.{suffix}"
+    write_clip(path, portraits(90), gop=30, b_frames=b_frames, options={"preset": "fast", **more})
+    truth = {round(frame.time * 30): frame.image for frame in read(path)}
+    arrivals = itertools.count()
+    monkeypatch.setattr(decode.time, "monotonic", lambda: next(arrivals))  # packets come a second apart
+    progress = decode.Progress()
+    with av.open(str(path)) as container:
+        some = decode.pictures(container, "clip", True, progress, wanted=lambda came: came % 10 < 2)
+        frames = list(some)
+    seen = [frame for frame in frames if frame.image.size]
+    assert progress.frames == frames[-1].index + 1 == 90
+    assert 40 < len(frames) < 75 if spared else len(frames) == 90
+    assert len(seen) == 18
+    assert not any(frame.corrupt for frame in frames)
+    for frame in seen:
+        assert np.array_equal(frame.image, truth[round(frame.time * 30)])
+
+
 @given(st.binary(max_size=60), st.booleans(), st.lists(st.binary(max_size=40), max_size=4))
 def test_no_bytes_upset_the_search_for_missing_pictures(
     extra: bytes, sized: bool, packets: list[bytes]
@@ -309,6 +342,7 @@ def test_no_bytes_upset_the_search_for_missing_pictures(
     numbers = FrameNumbers(head + extra)
     for packet in packets:
         assert numbers.leaps(packet) in (True, False)
+        assert numbers.disposable in (True, False)
         assert numbers.leaps(b"\x00\x00\x01\x41" + packet) in (True, False)
 
 

@@ -55,6 +55,35 @@ def test_who_has_waited_long_enough_goes_on_without_a_turn():
     assert not turns._live
 
 
+def test_who_waits_is_told_once_when_he_is_the_next_and_who_need_not_wait_is_not():
+    turns, told = Turns(1, longest=LONG), []
+    with contextlib.ExitStack() as third, contextlib.ExitStack() as second:
+        with held(turns.turn(lambda: told.append(1))) as one:
+            assert one.wait(LONG)
+            assert told == []
+            two = second.enter_context(held(turns.turn(lambda: told.append(2))))
+            assert wait_for(lambda: len(turns._waiting) == 1, LONG)
+            assert told == [2]
+            third.enter_context(held(turns.turn(lambda: told.append(3))))
+            assert wait_for(lambda: len(turns._waiting) == 2, LONG)
+            assert told == [2]
+        assert two.wait(LONG)
+        assert told == [2, 3]
+    assert told == [2, 3]
+
+
+def test_who_gives_up_waiting_lets_the_next_one_know():
+    turns, told = Turns(1, longest=0.3), []
+    with contextlib.ExitStack() as third, held(turns.turn()) as one:
+        assert one.wait(LONG)
+        with held(turns.turn()) as two:
+            assert wait_for(lambda: len(turns._waiting) == 1, LONG)
+            turns._longest = LONG
+            third.enter_context(held(turns.turn(lambda: told.append(3))))
+            assert two.wait(LONG)  # it goes on without a turn
+            assert wait_for(lambda: told == [3], 5)
+
+
 def test_a_file_waits_for_the_live_ones_which_never_wait_for_it():
     turns = Turns(1, longest=LONG, patience=LONG)
     with contextlib.ExitStack() as last, contextlib.ExitStack() as first:

@@ -77,7 +77,8 @@ def _many(given: argparse.Namespace) -> int:
     choose(given.provider)  # what cannot be had is told before anything is measured
     # Decoded frames lie in memory: half as many of them.
     seconds = 8.0 if given.decoded else 16.0
-    clips = [Clip(wide, high, faces, seconds) for wide, high in given.size for faces in given.faces]
+    sizes = [(wide, high, faces) for wide, high in given.size for faces in given.faces]
+    clips = [Clip(*size, seconds, b_frames=given.b_frames) for size in sizes]
     report: dict[str, Any] = {"schema": SCHEMA, "type": "bench", "machine": machine()}
     try:
         if given.batches is not None:
@@ -192,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=_sizes, default="720p", help="of the clips: 720p, 1080p, WIDTHxHEIGHT, … (%(default)s)"
     )
     add("--faces", type=_counts, default="2", help="people in the clips, such as 1,2,5 (%(default)s)")
+    add("--b-frames", type=int, default=0, metavar="N", help="in a row at most, as broadcasts have them")
     add("--rate", type=float, metavar="FPS", help="analyse no more frames a second of each stream")
     add("--sparing", action="store_true", help="key frames and second eye as rarely as on a full machine")
     add("--governed", action="store_true", help="the governor chooses the rates, as `watch` has it")

@@ -32,6 +32,7 @@ class Clip:
     faces: int = 2
     seconds: float = 16.0
     swapped: bool = True  # the first face is another's in the second half, as in `facewitness watch demo`
+    b_frames: int = 0  # in a row at most; cameras and calls have none, broadcasts do
 
     @property
     def swap_at(self) -> float:
@@ -41,7 +42,8 @@ class Clip:
     @property
     def label(self) -> str:
         """Such as "1280x720, 2 faces"."""
-        return f"{self.width}x{self.height}, {self.faces} face{'s' if self.faces != 1 else ''}"
+        faces = f"{self.faces} face{'s' if self.faces != 1 else ''}"
+        return f"{self.width}x{self.height}, {faces}" + (", B-frames" if self.b_frames else "")
 
     def cells(self) -> list[tuple[float, float, float]]:
         """Where each person stands: centre x, y and height in px of the demo's 640x480 picture of them."""
@@ -56,7 +58,7 @@ def make_clip(path: Path, clip: Clip = Clip()) -> None:
     """Write a clip: H.264 in MPEG-TS or by the suffix, `FPS` a second; the same on every run."""
     container = "mpegts" if path.suffix == ".ts" else None
     with av.open(str(path), "w", format=container) as out:
-        options = {"preset": "veryfast", "bf": "0", "threads": "1"}
+        options = {"preset": "veryfast", "bf": str(clip.b_frames), "threads": "1"}
         stream = out.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
         stream.bit_rate = round(BITS_A_PIXEL * clip.width * clip.height)
