@@ -54,6 +54,7 @@ class Agreement:
     name: str
     seconds: int
     same_seconds: int
+    same_alerts: int  # seconds in which both or neither are an ALERT
     same_alarms: int  # seconds in which both or neither are SUSPICIOUS or ALERT
     differ: dict[str, int]  # seconds by both states, the fast path's first
     same_frames: float  # share of all frames with the same state
@@ -91,6 +92,7 @@ def compare(
         name,
         len(ours),
         sum(count for (a, b), count in pairs.items() if a is b),
+        sum(count for (a, b), count in pairs.items() if (a is State.ALERT) == (b is State.ALERT)),
         sum(count for (a, b), count in pairs.items() if (a in RISKY) == (b in RISKY)),
         {f"{a.value}, {b.value}": count for (a, b), count in pairs.items() if a is not b},
         same / max(len(states[0]), 1),
@@ -115,12 +117,19 @@ def interval(found: Sequence[Agreement], seed: int = 0) -> tuple[float, float]:
 
 
 def summary(found: Sequence[Agreement]) -> dict[str, float]:
-    """Over all files: the seconds, those that agree, their share with its interval, files that differ."""
+    """Over all files: the seconds, those that agree, their share with its interval, files that differ.
+
+    alerts_of_both, alerts_of_first, alerts_of_slow: files in which both paths raised one, or one alone did.
+    """
     seconds, same = sum(a.seconds for a in found), sum(a.same_seconds for a in found)
     low, high = interval(found)
     differ = sum(a.same_seconds < a.seconds for a in found)
-    alarms = sum(a.same_alarms for a in found) / seconds
-    share = {"share": same / seconds, "low": low, "high": high, "same_alarms": alarms}
+    share = {"share": same / seconds, "low": low, "high": high}
+    share["same_alerts"] = sum(a.same_alerts for a in found) / seconds
+    share["same_alarms"] = sum(a.same_alarms for a in found) / seconds
+    raised = Counter((bool(a.fast_alerts), bool(a.slow_alerts)) for a in found)
+    for who, pair in (("both", (True, True)), ("first", (True, False)), ("slow", (False, True))):
+        share[f"alerts_of_{who}"] = raised[pair]
     scores, squares = sum(a.scores for a in found), sum(a.squares for a in found)
     share["apart"] = math.sqrt(squares / max(scores, 1))  # of the logits, root mean square
     for size in NUDGES:
@@ -214,12 +223,15 @@ def told(all_files: dict[str, float], cpu: float) -> str:
     if verdict == "reached" and all_files["low"] < WANTED:
         verdict = "reached, but not with 95 % confidence"
     differ = all_files["files_that_differ"]
-    alarms = f"alarm or none alike in {all_files['same_alarms']:.2%}"
+    alarms = f"alert or none alike in {all_files['same_alerts']:.2%}, suspicion or none in "
+    alarms += f"{all_files['same_alarms']:.2%}"
+    alerts = "alerts of both paths in {alerts_of_both} files, of the first alone in {alerts_of_first}, "
+    alerts = (alerts + "of the slow one alone in {alerts_of_slow}").format(**all_files)
     ending = f"wanted {WANTED:.0%}: {verdict}; {cpu / 60:.1f} CPU minutes"
     nudges = ", ".join(f"{size} {all_files[f'nudged_{size}']:.2%}" for size in NUDGES)
     apart = f"the logits differ by {all_files['apart']:.3f} (root mean square)"
     hang = f"{apart}; the slow path's own states after a move of its logits by {nudges}"
-    return f"{total}; {sure}; {differ} files differ; {alarms}\n{hang}\n{ending}"
+    return f"{total}; {sure}; {differ} files differ; {alarms}\n{alerts}\n{hang}\n{ending}"
 
 
 def _parser() -> argparse.ArgumentParser:

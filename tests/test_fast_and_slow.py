@@ -97,7 +97,7 @@ def test_seconds_that_differ_are_counted() -> None:
         ],
         POLICY,
     )
-    assert (late.seconds, late.same_seconds, late.same_alarms) == (10, 8, 8)
+    assert (late.seconds, late.same_seconds, late.same_alerts, late.same_alarms) == (10, 8, 8, 8)
     assert late.differ == {"ALERT, CLEAR": 2}
     assert "2 s ALERT, CLEAR" in agreement.row(late)
     assert late.same_frames == pytest.approx(0.77)
@@ -169,9 +169,32 @@ def test_the_slow_path_can_be_held_to_itself(tmp_path: Path, capsys: pytest.Capt
     assert "later [" in capsys.readouterr().out
 
 
-def same(name: str, agreeing: int) -> agreement.Agreement:
+def test_suspicion_is_no_alert_and_uncertainty_no_suspicion() -> None:
+    frames = [Frame(np.zeros((4, 4, 3), np.uint8), i / 10, 0.0, i) for i in range(100)]
+    states = [State.SUSPICIOUS, State.UNCERTAIN]
+    apart = compare(
+        "x",
+        iter(frames),
+        [
+            lambda: Says(lambda t: states[0] if t < 4 else states[1] if t < 7 else State.CLEAR),
+            lambda: Says(lambda t: State.ALERT if t < 4 else State.CLEAR),
+        ],
+        POLICY,
+    )
+    assert (apart.seconds, apart.same_seconds, apart.same_alerts, apart.same_alarms) == (10, 3, 6, 10)
+
+
+def same(name: str, agreeing: int, alerts: tuple[tuple[float, ...], ...] = ((), ())) -> agreement.Agreement:
     nudged = {f"{shift:+}": 9 for size in NUDGES for shift in (size, -size)}
-    return agreement.Agreement(name, 10, agreeing, 10, {}, agreeing / 10, (), (), 4, 0.36, nudged)
+    return agreement.Agreement(name, 10, agreeing, 9, 10, {}, agreeing / 10, *alerts, 4, 0.36, nudged)
+
+
+def test_alerts_are_counted_by_file() -> None:
+    raised = [((1.0,), (1.2,)), ((1.0, 5.0), (9.0,)), ((1.0,), ()), ((), (2.0,)), ((), ())]
+    found = agreement.summary([same(str(i), 10, alerts) for i, alerts in enumerate(raised)])
+    told = agreement.told(found, 0)
+    assert "alerts of both paths in 2 files, of the first alone in 1, of the slow one alone in 1" in told
+    assert "alert or none alike in 90.00%, suspicion or none in 100.00%" in told
 
 
 def test_the_interval_is_over_files_and_the_total_says_how_sure_it_is() -> None:
